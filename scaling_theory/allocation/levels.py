@@ -1,0 +1,433 @@
+"""Level sets of gains: which (feature, latent) cells are worth a given price.
+
+A cell (i, n) is the n-th latent of feature i, with gain p_i magnitude m(n). At a price, a block of
+features takes the cells whose gain, multiplied out in float64, is at least the price. Listed
+features are counted one by one. On a regular tail of ranks the cells fill the region under a
+hyperbola-like curve: it is counted by columns (for n <= M, how many ranks take an n-th latent) and
+by rows (for the few ranks that take more than M, how many latents), which costs about the square
+root of the number of cells and has no truncation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from scaling_theory._validate import Floats, Ints
+from scaling_theory.curves.base import MANY, LossCurve
+from scaling_theory.population import Block, ListedBlock, TailBlock
+
+#: Arrays are worked through in pieces that stay in the processor's cache.
+_CHUNK = 1 << 15
+#: Up to this many columns, rows are not worth their overhead.
+_FEW_COLUMNS = 1024
+
+
+@dataclass(frozen=True, eq=False)
+class Level:
+    """Cells of one block that are worth a price.
+
+    Attributes
+    ----------
+    count, discovered
+        Number of cells, and of features with at least one.
+    columns
+        For n = 1 .. M: the last rank that takes an n-th latent; empty for listed features.
+    rows
+        Latents of each listed feature, or of each rank up to the last one with more than M.
+    """
+
+    price: float
+    count: int
+    discovered: int
+    columns: Ints
+    rows: Ints
+
+
+@dataclass(frozen=True, eq=False)
+class Ties:
+    """Cells whose gain equals the price exactly: rank intervals, or features, times a number."""
+
+    low: Ints  # cells on the members in (low, high], one each
+    high: Ints
+    first: Any  # whether those are first latents
+    ranks: Ints  # ranks with several cells, and how many
+    extra: Ints
+    extra_first: Any
+    count_upto: Callable[[Ints], Ints]
+
+    def upto(self, rank: int) -> tuple[int, int]:
+        """Count the tied cells, and the features first found by them, on ranks <= rank."""
+        r = np.int64(rank)
+        high, low = np.minimum(self.high, r), np.minimum(self.low, r)
+        spans = self.count_upto(high) - self.count_upto(low)
+        some = self.ranks <= rank
+        cells = int(spans.sum()) + int(self.extra[some].sum())
+        found = int(spans[self.first].sum()) + int(np.count_nonzero(self.extra_first & some))
+        return cells, found
+
+
+class BlockSolver:
+    """Counts one block's level sets, keeping gains and weights between prices."""
+
+    def __init__(self, block: Block) -> None:
+        self.block = block
+        self.curve: LossCurve = block.curve
+
+    def top_gain(self) -> float:
+        """Largest gain of all cells."""
+        raise NotImplementedError
+
+    def level(self, price: float, like: Level | None = None) -> Level:
+        """Cells with gain >= price; counted by the same split as ``like`` if that is given."""
+        raise NotImplementedError
+
+    def excess(self, level: Level) -> float:
+        """Sum of p magnitude (envelope loss - limit) over the block at a level."""
+        raise NotImplementedError
+
+    def cells_between(self, low: Level, high: Level, first_only: bool) -> Floats:
+        """Gains of the cells in ``low`` and not in ``high``; only first latents if asked."""
+        raise NotImplementedError
+
+    def ties(self, low: Level, high: Level) -> Ties:
+        """Cells in ``low`` and not in ``high``, when those are neighbouring prices."""
+        raise NotImplementedError
+
+    def certificate(self, taken: Level, left: Level) -> tuple[float, float, float]:
+        """Check the cells next to the level's edge afresh.
+
+        Returns the smallest gain inside ``taken``, the largest outside ``left``, and the sum of
+        what cells on the wrong side of the price would have saved.
+        """
+        raise NotImplementedError
+
+
+class ListedSolver(BlockSolver):
+    """Features listed one by one."""
+
+    block: ListedBlock
+
+    def _rows(self, price: float) -> Floats:
+        w = self.block.weights
+        return _chunked(lambda i: self.curve.take(i).count_at(w[i], price), w.size)
+
+    def _gains(self, n: Floats, index: Any = slice(None)) -> Floats:
+        return np.asarray(self.block.weights[index] * self.curve.take(index).envelope_gain(n))
+
+    def top_gain(self) -> float:
+        """Largest gain of a first latent."""
+        return float(self._gains(np.ones(self.block.weights.size)).max())
+
+    def level(self, price: float, like: Level | None = None) -> Level:  # noqa: ARG002
+        """Count every feature."""
+        rows = self._rows(price)
+        return Level(
+            price,
+            _total(rows),
+            int(np.count_nonzero(rows)),
+            np.empty(0, dtype=np.int64),
+            np.minimum(rows, MANY).astype(np.int64),
+        )
+
+    def excess(self, level: Level) -> float:
+        """Sum over features."""
+        n = level.rows.astype(np.float64)
+        w = self.block.weights
+        return float(
+            _chunked(lambda i: w[i] * self.curve.take(i).envelope_excess(n[i]), w.size).sum()
+        )
+
+    def cells_between(self, low: Level, high: Level, first_only: bool) -> Floats:
+        """Return the gains of each feature's latents between its two counts."""
+        start, stop = high.rows, low.rows
+        if first_only:
+            stop = np.minimum(stop, 1)
+        index = np.flatnonzero(stop > start)
+        which, n = _ranges(start[index], stop[index])
+        return self._gains(n.astype(np.float64), index[which])
+
+    def ties(self, low: Level, high: Level) -> Ties:
+        """Return the features that differ."""
+        extra = low.rows - high.rows
+        some = np.flatnonzero(extra > 0)
+        none = np.empty(0, dtype=np.int64)
+        return Ties(
+            none,
+            none,
+            none.astype(bool),
+            self.block.ranks[some],
+            extra[some],
+            high.rows[some] == 0,
+            lambda k: np.zeros_like(k),
+        )
+
+    def certificate(self, taken: Level, left: Level) -> tuple[float, float, float]:
+        """Evaluate each feature's last latent and its next."""
+        some = np.flatnonzero(taken.rows > 0)
+        inside = self._gains(taken.rows[some].astype(np.float64), some)
+        outside = self._gains(left.rows + 1.0)
+        return _edge(inside, outside, left.price)
+
+
+class TailSolver(BlockSolver):
+    """A regular tail of ranks with one shared curve."""
+
+    block: TailBlock
+
+    def __init__(self, block: Block) -> None:
+        super().__init__(block)
+        self._gain_cache = np.empty(0)
+        self._row_cache: tuple[int, Ints, Floats] = (-1, np.empty(0, dtype=np.int64), np.empty(0))
+
+    # ---- weights and gains, computed once ------------------------------------------------
+
+    def _weight(self, ranks: Ints | Floats) -> Floats:
+        return self.block.magnitude * self.block.law.at(ranks)
+
+    def _gains(self, columns: int) -> Floats:
+        """Gains m(1) .. m(columns) of the curve."""
+        if self._gain_cache.size < columns:
+            old = self._gain_cache.size
+            more = _chunked(
+                lambda i: self.curve.envelope_gain(np.arange(i.start, i.stop) + (old + 1.0)),
+                columns - old,
+            )
+            self._gain_cache = np.concatenate([self._gain_cache, more])
+        return self._gain_cache[:columns]
+
+    def _row_members(self, upto: int) -> tuple[Ints, Floats]:
+        """Members of the block up to a rank, and their weights."""
+        last, ranks, weights = self._row_cache
+        if upto > last:
+            ranks = self.block.ranks.members(0, upto)
+            weights = _chunked(lambda i: self._weight(ranks[i]), ranks.size)
+            self._row_cache = (upto, ranks, weights)
+        keep = int(np.searchsorted(ranks, upto, side="right"))
+        return ranks[:keep], weights[:keep]
+
+    @cached_property
+    def _first_rank(self) -> int:
+        step = self.block.ranks.period + 1
+        start = self.block.ranks.start
+        while True:
+            found = self.block.ranks.members(start, start + step)
+            if found.size:
+                return int(found[0])
+            start += step
+            if self.block.ranks.count is not None and start >= self.block.ranks.count:
+                return 0  # an empty tail
+
+    def top_gain(self) -> float:
+        """Gain of the first rank's first latent."""
+        if not self._first_rank:
+            return 0.0
+        weight = self._weight(np.array([self._first_rank]))
+        return float((weight * self._gains(1)).item())
+
+    # ---- counting ------------------------------------------------------------------------
+
+    def _last_rank(self, price: float, gains: Floats) -> Ints:
+        """Last rank whose weight times each gain is worth the price: shape (M,)."""
+        law, tail = self.block.law, self.block.ranks
+
+        def part(i: slice) -> Ints:
+            g = gains[i]
+            with np.errstate(divide="ignore", over="ignore"):
+                x = law.rank_of(price / (self.block.magnitude * g))
+            x = np.clip(x, 0.0, MANY)
+            rank = np.floor(x)
+            unsure = np.abs(x - np.rint(x)) <= 4e-14 * x + 1e-9
+            unsure &= (x > tail.start - 1.0) & (x < 2.0**53)
+            at = np.flatnonzero(unsure)
+            if at.size:
+                rank[at] = self._settle(np.rint(x[at]), g[at], price)
+            if tail.count is not None:
+                rank = np.minimum(rank, float(tail.count))
+            return rank.astype(np.int64)
+
+        return np.asarray(_chunked(part, gains.size, dtype=np.int64))
+
+    def _settle(self, rank: Floats, gains: Floats, price: float) -> Floats:
+        """Apply the predicate itself next to the estimate."""
+
+        def worth(at: Floats, g: Floats) -> Any:
+            return self._weight(np.maximum(at, 1.0)) * g >= price
+
+        down = np.arange(rank.size)
+        while down.size:
+            down = down[(rank[down] >= 1.0)]
+            down = down[~worth(rank[down], gains[down])]
+            rank[down] -= 1.0
+        up = np.arange(rank.size)
+        while up.size:
+            up = up[worth(rank[up] + 1.0, gains[up])]
+            rank[up] += 1.0
+        return rank
+
+    def _split(self, price: float) -> int:
+        """Number of columns M at which the ranks with more than M latents are about M."""
+        if not self._first_rank:
+            return 0
+        weight = self._weight(np.array([self._first_rank]))
+        most = int(min(self.curve.count_at(weight, price)[0], MANY))
+        if most <= _FEW_COLUMNS:
+            return most
+        tail = self.block.ranks
+        low, high = _FEW_COLUMNS, most
+        while low < high:
+            middle = (low + high) // 2
+            gain = self.curve.envelope_gain(np.array([middle + 1.0]))
+            with np.errstate(divide="ignore", over="ignore"):
+                rank = float(self.block.law.rank_of(price / (self.block.magnitude * gain))[0])
+            if tail.count is not None:
+                rank = min(rank, float(tail.count))
+            if (rank - tail.start) * tail.share <= middle:
+                high = middle
+            else:
+                low = middle + 1
+        return low
+
+    def level(self, price: float, like: Level | None = None) -> Level:
+        """Columns up to the split, then rows."""
+        columns = self._split(price) if like is None else like.columns.size
+        gains = self._gains(columns + 1)
+        last = self._last_rank(price, gains) if columns else np.empty(0, dtype=np.int64)
+        edge = int(last[-1]) if columns else 0
+        last = np.minimum.accumulate(last[:columns])
+        per_column = self.block.ranks.count_upto(last)
+        _, weights = self._row_members(edge)
+        n = _chunked(lambda i: self.curve.count_at(weights[i], price), weights.size)
+        rows = np.maximum(n, float(columns))
+        beyond = _total(rows) - columns * rows.size
+        count = beyond + _total(per_column.astype(np.float64), per_column)
+        found = int(per_column[0]) if columns else 0
+        return Level(price, count, found, last, np.minimum(rows, MANY).astype(np.int64))
+
+    def excess(self, level: Level) -> float:
+        """Sum over columns of m(n) times the mass that lacks it, and over rows and the rest."""
+        columns = level.columns.size
+        tail, law, magnitude = self.block.ranks, self.block.law, self.block.magnitude
+        gains = self._gains(columns)
+        lacking = _chunked(
+            lambda i: gains[i] * tail.mass_after(law, level.columns[i]), columns
+        ).sum()
+        ranks, weights = self._rows_of(level)
+        n = level.rows.astype(np.float64)
+        rows = _chunked(lambda i: weights[i] * self.curve.envelope_excess(n[i]), n.size).sum()
+        last = int(ranks[-1]) if ranks.size else 0
+        rest = tail.mass_after(law, np.array([last], dtype=np.int64))[0]
+        at_split = self.curve.envelope_excess(np.array([float(columns)]))[0]
+        return float(rows + magnitude * (lacking + at_split * rest))
+
+    def _rows_of(self, level: Level) -> tuple[Ints, Floats]:
+        if not level.rows.size:
+            return np.empty(0, dtype=np.int64), np.empty(0)
+        _, ranks, weights = self._row_cache
+        return ranks[: level.rows.size], weights[: level.rows.size]
+
+    # ---- cells between two prices --------------------------------------------------------
+
+    def _row_counts(self, low: Level, high: Level) -> tuple[Ints, Ints]:
+        """Row counts of both levels on the rows of the lower price."""
+        at_high = np.full(low.rows.size, high.columns.size, dtype=np.int64)
+        at_high[: high.rows.size] = high.rows
+        return low.rows, at_high
+
+    def cells_between(self, low: Level, high: Level, first_only: bool) -> Floats:
+        """Gains of the cells in the columns' rank intervals and in the rows' stretches."""
+        gains = self._gains(low.columns.size)
+        columns = np.flatnonzero(low.columns > high.columns)
+        if first_only:
+            columns = columns[columns == 0]
+        which, ranks = _ranges(high.columns[columns], low.columns[columns])
+        inside = self.block.ranks.contains(ranks)
+        which, ranks = which[inside], ranks[inside]
+        in_columns = self._weight(ranks) * gains[columns[which]]
+        if first_only:
+            return np.asarray(in_columns)
+        stop, start = self._row_counts(low, high)
+        rows = np.flatnonzero(stop > start)
+        which, n = _ranges(start[rows], stop[rows])
+        _, weights = self._rows_of(low)
+        in_rows = weights[rows[which]] * self.curve.envelope_gain(n.astype(np.float64))
+        return np.concatenate([in_columns, in_rows])
+
+    def ties(self, low: Level, high: Level) -> Ties:
+        """Return the columns' intervals and the rows that differ."""
+        columns = np.flatnonzero(low.columns > high.columns)
+        stop, start = self._row_counts(low, high)
+        rows = np.flatnonzero(stop > start)
+        ranks, _ = self._rows_of(low)
+        return Ties(
+            high.columns[columns],
+            low.columns[columns],
+            columns == 0,
+            ranks[rows],
+            (stop - start)[rows],
+            np.zeros(rows.size, dtype=bool),
+            self.block.ranks.count_upto,
+        )
+
+    def certificate(self, taken: Level, left: Level) -> tuple[float, float, float]:
+        """Evaluate the last member of each column and the next, the last of each row and the next."""
+        gains = self._gains(taken.columns.size)
+        tail = self.block.ranks
+        some = (taken.columns > tail.start) & tail.contains(taken.columns)
+        inside = [self._weight(taken.columns[some]) * gains[some]]
+        after = np.maximum(left.columns, tail.start) + 1
+        some = tail.contains(after)
+        outside = [self._weight(after[some]) * gains[some]]
+        for level, into, step in ((taken, inside, 0.0), (left, outside, 1.0)):
+            _, weights = self._rows_of(level)
+            n = level.rows + step
+            into.append(_chunked(lambda i, w=weights, n=n: w[i] * self.curve.envelope_gain(n[i]), n.size))
+        if self._first_rank and not left.rows.size:
+            first = self._weight(np.array([self._first_rank]))
+            outside.append(first * self.curve.envelope_gain(np.array([left.columns.size + 1.0])))
+        return _edge(np.concatenate(inside), np.concatenate(outside), left.price)
+
+
+def solver_for(block: Block) -> BlockSolver:
+    """Return the solver of a block."""
+    return ListedSolver(block) if isinstance(block, ListedBlock) else TailSolver(block)
+
+
+def _edge(inside: Floats, outside: Floats, price: float) -> tuple[float, float, float]:
+    wrong = np.maximum(price - inside, 0.0).sum() + np.maximum(outside - price, 0.0).sum()
+    return (
+        float(inside.min(initial=np.inf)),
+        float(outside.max(initial=0.0)),
+        float(wrong),
+    )
+
+
+def _total(rows: Floats, exact: Ints | None = None) -> int:
+    """Sum of whole numbers as a Python int, exact up to 4e18, and "many" beyond."""
+    size = float(rows.sum())
+    if size > 4e18:
+        return int(size)
+    return int((rows.astype(np.int64) if exact is None else exact).sum())
+
+
+def _ranges(start: Ints, stop: Ints) -> tuple[Ints, Ints]:
+    """All whole numbers in (start, stop] of each pair: (index of the pair, number)."""
+    length = stop - start
+    which = np.repeat(np.arange(length.size), length)
+    offset = np.arange(which.size) - np.repeat(np.cumsum(length) - length, length)
+    return which, start[which] + offset + 1
+
+
+def _chunked(part: Callable[[slice], Any], size: int, dtype: Any = np.float64) -> Any:
+    """Concatenate part(slice) over slices that fit the cache."""
+    if size <= _CHUNK:
+        return part(slice(0, size))
+    out = np.empty(size, dtype=dtype)
+    for start in range(0, size, _CHUNK):
+        piece = slice(start, min(start + _CHUNK, size))
+        out[piece] = part(piece)
+    return out

@@ -1,0 +1,426 @@
+"""Which feature has which loss curve: labelled groups over shared frequencies.
+
+- ``Population(frequencies, default=curve)``: every feature alike.
+- ``Population(frequencies, default=curve, ranks={1: other})``: exceptions by rank.
+- ``Population.mixture(frequencies, {"a": (0.01, curve_a), "b": (0.99, curve_b)}, seed=0)``: drawn.
+- curves whose parameters are arrays, one value per feature, over finitely many frequencies.
+- ``Population.from_groups(frequencies, [Group(...), ...])``: anything else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from math import lcm
+from typing import Any, Self, final
+
+import numpy as np
+
+from scaling_theory import _validate
+from scaling_theory._validate import Floats, Ints
+from scaling_theory.curves import LossCurve
+from scaling_theory.frequencies import MAX_COUNT, Frequencies, ShiftedPower
+from scaling_theory.ranks import TailRanks
+
+#: Ranks up to here are listed one by one where they lie among exceptions.
+_LISTED_HEAD = 1_000_000
+#: Longest pattern of a mixture's tail.
+_MAX_PERIOD = 10_000
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Group:
+    """Features that share a label and a curve.
+
+    Parameters
+    ----------
+    label
+        Name of the group in results.
+    curve
+        Loss curve; with per-feature parameters they are in the order of ``ranks``.
+    ranks
+        Ranks of the group, distinct whole numbers of at least 1; None (default) for all ranks
+        that no other group holds.
+    magnitude
+        Mean squared size of the feature when active, greater than 0: a number, or one per rank.
+        Allocation weighs p_i times magnitude; firing frequencies see p_i.
+    """
+
+    label: str
+    curve: LossCurve
+    ranks: Any = None
+    magnitude: Any = 1.0
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.label, str) or not self.label:
+            raise ValueError(f"label must be a non-empty string, got {self.label!r}")
+        if not isinstance(self.curve, LossCurve):
+            raise ValueError(
+                f"curve of group {self.label!r} must be a LossCurve, got {self.curve!r}"
+            )
+        bounds: dict[str, Any] = {"low": 0.0, "low_open": True}
+        name = f"magnitude of group {self.label!r}"
+        if np.ndim(self.magnitude) == 0:
+            magnitude: Any = _validate.real(name, self.magnitude, **bounds)
+        else:
+            magnitude = _validate.reals(name, self.magnitude, **bounds)
+        object.__setattr__(self, "magnitude", magnitude)
+        if self.ranks is None:
+            return
+        ranks = _validate.wholes(f"ranks of group {self.label!r}", self.ranks, low=1, high=MAX_COUNT)
+        order = np.argsort(ranks, kind="stable")
+        if (np.diff(ranks[order]) == 0).any():
+            at = int(np.argmax(np.diff(ranks[order]) == 0))
+            raise ValueError(
+                f"ranks of group {self.label!r} must be distinct, got {ranks[order][at]} twice"
+            )
+        _check_length(self, ranks.size)
+        object.__setattr__(self, "ranks", ranks[order])
+        object.__setattr__(self, "curve", self.curve.take(order))
+        if isinstance(magnitude, np.ndarray):
+            object.__setattr__(self, "magnitude", magnitude[order])
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class ListedBlock:
+    """Features of one group, listed one by one: ranks and weights of shape (k,)."""
+
+    group: int
+    curve: LossCurve
+    ranks: Ints
+    frequencies: Floats
+    weights: Floats  # p_i times magnitude
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class TailBlock:
+    """Features of one group on a regular tail of ranks, with one shared curve."""
+
+    group: int
+    curve: LossCurve
+    ranks: TailRanks
+    law: ShiftedPower
+    magnitude: float
+
+
+Block = ListedBlock | TailBlock
+
+
+@final
+@dataclass(frozen=True, eq=False, init=False)
+class Population:
+    """Features with their frequencies and loss curves.
+
+    Parameters
+    ----------
+    frequencies
+        Who is active how often.
+    default
+        Curve of every rank without an exception. Its parameters may be arrays, one value per
+        rank (finite frequencies only).
+    ranks
+        Exceptions: rank, or tuple or range of ranks, -> curve.
+    magnitude
+        Mean squared size of the features when active: a number, or one value per rank.
+    label
+        Label of the default group.
+
+    Raises
+    ------
+    ValueError
+        If ranks repeat or do not exist, or per-feature parameters do not match the frequencies.
+    """
+
+    frequencies: Frequencies
+    labels: tuple[str, ...]
+    groups: tuple[Group, ...]
+    blocks: tuple[Block, ...] = field(repr=False)
+
+    def __init__(
+        self,
+        frequencies: Frequencies,
+        default: LossCurve,
+        ranks: Mapping[Any, LossCurve] | None = None,
+        *,
+        magnitude: Any = 1.0,
+        label: str = "default",
+    ) -> None:
+        _check_frequencies(frequencies)
+        rest = Group(label, default, None, magnitude)
+        exceptions = _exceptions(ranks or {}, frequencies.count)
+        listed = [Group(name, curve, at) for name, curve, at in exceptions]
+        if isinstance(magnitude, float | int | np.number) or np.ndim(magnitude) == 0:
+            listed = [Group(g.label, g.curve, g.ranks, rest.magnitude) for g in listed]
+        else:
+            _check_length(rest, frequencies.count)
+            listed = [
+                Group(g.label, g.curve, g.ranks, rest.magnitude[g.ranks - 1]) for g in listed
+            ]
+        _build(self, frequencies, [*listed, rest], None)
+
+    @classmethod
+    def from_groups(cls, frequencies: Frequencies, groups: Sequence[Group]) -> Self:
+        """Population of any groups that hold every rank exactly once.
+
+        At most one group has ``ranks=None`` and takes the rest; its per-feature parameters, if
+        any, are indexed by rank 1 .. count.
+        """
+        _check_frequencies(frequencies)
+        new = object.__new__(cls)
+        _build(new, frequencies, list(groups), None)
+        return new
+
+    @classmethod
+    def mixture(
+        cls,
+        frequencies: Frequencies,
+        groups: Mapping[str, tuple[Any, ...]],
+        seed: int | np.random.Generator = 0,
+        *,
+        head: int = 10_000,
+    ) -> Self:
+        """Draw which rank has which curve, label -> (share, curve) or (share, curve, magnitude).
+
+        The first ``head`` ranks are drawn independently. Beyond, a random periodic pattern is
+        repeated in which every share is exact: the shares must be multiples of 1/Q for a Q of at
+        most 10,000. The result is one concrete population, the same for the same seed.
+
+        Parameters
+        ----------
+        frequencies
+            Shared by all groups.
+        groups
+            Shares are positive and sum to 1.
+        seed
+            Whole number or numpy Generator.
+        head
+            Number of ranks drawn one by one, from 0 to 10 million.
+        """
+        _check_frequencies(frequencies)
+        head = _validate.whole("head", head, low=0, high=10_000_000)
+        names, shares, members = _mixture_parts(groups)
+        rng = seed if isinstance(seed, np.random.Generator) else np.random.default_rng(
+            _validate.whole("seed", seed)
+        )
+        count = frequencies.count
+        if not isinstance(frequencies, ShiftedPower) and count is not None:
+            head = count
+        head = head if count is None else min(head, count)
+        drawn = rng.choice(len(names), size=head, p=[float(s) for s in shares])
+        period = lcm(*(s.denominator for s in shares))
+        sizes = [int(s * period) for s in shares]
+        pattern = rng.permutation(np.repeat(np.arange(len(names)), sizes))
+        new = object.__new__(cls)
+        _build(new, frequencies, members, (drawn, pattern))
+        return new
+
+    @property
+    def count(self) -> int | None:
+        """Number of features, or None for infinitely many."""
+        return self.frequencies.count
+
+    def group_of(self, ranks: Any) -> Ints:
+        """Index into ``labels`` of the group that holds each rank, shape (k,) -> shape (k,)."""
+        at = _validate.wholes("ranks", ranks, low=1, high=self.count or MAX_COUNT)
+        out = np.full(at.shape, -1, dtype=np.int64)
+        for block in self.blocks:
+            inside, _ = locate(block, at)
+            out[inside] = block.group
+        return out
+
+
+def locate(block: Block, ranks: Ints) -> tuple[Ints, Ints]:
+    """Positions in ``ranks`` that belong to the block, and their index in a listed block."""
+    if isinstance(block, TailBlock):
+        inside = np.flatnonzero(block.ranks.contains(ranks))
+        return inside, np.zeros_like(inside)
+    at = np.searchsorted(block.ranks, ranks)
+    at = np.minimum(at, block.ranks.size - 1)
+    inside = np.flatnonzero(block.ranks[at] == ranks)
+    return inside, at[inside]
+
+
+def _build(
+    population: Population,
+    frequencies: Frequencies,
+    groups: list[Group],
+    drawn: tuple[Ints, Ints] | None,
+) -> None:
+    if not groups:
+        raise ValueError("groups must not be empty: it holds at least one Group")
+    labels = [g.label for g in groups]
+    for name in labels:
+        if labels.count(name) > 1:
+            raise ValueError(f"labels must be distinct, got {name!r} twice")
+    blocks = (
+        _blocks_by_rank(frequencies, groups)
+        if drawn is None
+        else _blocks_drawn(frequencies, groups, *drawn)
+    )
+    for name, value in {
+        "frequencies": frequencies,
+        "labels": tuple(labels),
+        "groups": tuple(groups),
+        "blocks": tuple(blocks),
+    }.items():
+        object.__setattr__(population, name, value)
+
+
+def _blocks_by_rank(frequencies: Frequencies, groups: list[Group]) -> list[Block]:
+    count = frequencies.count
+    rest = [index for index, g in enumerate(groups) if g.ranks is None]
+    if len(rest) > 1:
+        raise ValueError(
+            f"groups must leave ranks=None to at most one group, got "
+            f"{[groups[i].label for i in rest]}"
+        )
+    taken = [g.ranks for g in groups if g.ranks is not None]
+    exceptions = np.sort(np.concatenate(taken)) if taken else np.empty(0, dtype=np.int64)
+    if exceptions.size and count is not None and exceptions[-1] > count:
+        raise ValueError(f"ranks must be at most the {count} of the frequencies, got {exceptions[-1]}")
+    if (np.diff(exceptions) == 0).any():
+        twice = exceptions[int(np.argmax(np.diff(exceptions) == 0))]
+        raise ValueError(f"ranks must belong to one group each, got {twice} in two")
+    if not rest and exceptions.size != count:
+        raise ValueError(
+            f"groups must hold every rank: give one group ranks=None, or list all "
+            f"{count or 'infinitely many'} ranks; got {exceptions.size}"
+        )
+    blocks: list[Block] = [
+        _listed(frequencies, index, g, g.ranks, np.arange(g.ranks.size))
+        for index, g in enumerate(groups)
+        if g.ranks is not None
+    ]
+    if rest:
+        blocks += _rest_blocks(frequencies, rest[0], groups[rest[0]], exceptions)
+    return blocks
+
+
+def _rest_blocks(
+    frequencies: Frequencies, index: int, group: Group, exceptions: Ints
+) -> list[Block]:
+    """Blocks of the group that takes the ranks left over: a listed head and a regular tail."""
+    count = frequencies.count
+    per_feature = group.curve.size is not None or isinstance(group.magnitude, np.ndarray)
+    if per_feature:
+        _check_length(group, count)
+    if per_feature or not isinstance(frequencies, ShiftedPower):
+        assert count is not None  # _check_length, or frequencies that are a list
+        start = count
+    else:
+        near = exceptions[exceptions <= _LISTED_HEAD]
+        start = int(near[-1]) if near.size else 0
+    blocks: list[Block] = []
+    head = np.setdiff1d(np.arange(1, start + 1, dtype=np.int64), exceptions, assume_unique=True)
+    if head.size:
+        blocks.append(_listed(frequencies, index, group, head, head - 1))
+    if isinstance(frequencies, ShiftedPower) and not per_feature and (count is None or start < count):
+        everything = np.ones(1, dtype=np.int64)
+        tail = TailRanks(start, count, 1, everything, exceptions[exceptions > start])
+        blocks.append(TailBlock(index, group.curve, tail, frequencies, group.magnitude))
+    return blocks
+
+
+def _blocks_drawn(
+    frequencies: Frequencies, groups: list[Group], drawn: Ints, pattern: Ints
+) -> list[Block]:
+    """Blocks of a mixture: the drawn head listed, then a periodic tail."""
+    blocks: list[Block] = []
+    count, head = frequencies.count, drawn.size
+    none = np.empty(0, dtype=np.int64)
+    for index, group in enumerate(groups):
+        listed = 1 + np.flatnonzero(drawn == index)
+        if listed.size:
+            blocks.append(_listed(frequencies, index, group, listed, listed - 1))
+        if isinstance(frequencies, ShiftedPower) and (count is None or head < count):
+            residues = 1 + np.flatnonzero(pattern == index)
+            tail = TailRanks(head, count, pattern.size, residues, none)
+            blocks.append(TailBlock(index, group.curve, tail, frequencies, group.magnitude))
+    return blocks
+
+
+def _listed(
+    frequencies: Frequencies, index: int, group: Group, ranks: Ints, at: Ints
+) -> ListedBlock:
+    p = frequencies.at(ranks)
+    magnitude = group.magnitude[at] if isinstance(group.magnitude, np.ndarray) else group.magnitude
+    return ListedBlock(index, group.curve.take(at), ranks, p, p * magnitude)
+
+
+def _check_frequencies(frequencies: Any) -> None:
+    if not isinstance(frequencies, Frequencies):
+        raise ValueError(f"frequencies must be a Frequencies object, got {frequencies!r}")
+
+
+def _check_length(group: Group, size: int | None) -> None:
+    """Per-feature values of a group must match the number of its ranks."""
+    values = {
+        "curve parameters": group.curve.size,
+        "magnitude": group.magnitude.size if isinstance(group.magnitude, np.ndarray) else None,
+    }
+    for name, length in values.items():
+        if length is not None and length != size:
+            allowed = "a shared value, since ranks are infinite" if size is None else f"{size} values"
+            raise ValueError(f"{name} of group {group.label!r} must be {allowed}, got {length} values")
+
+
+def _exceptions(
+    ranks: Mapping[Any, LossCurve], count: int | None
+) -> list[tuple[str, LossCurve, Ints]]:
+    """(label, curve, ranks), one entry for each distinct curve object."""
+    if not isinstance(ranks, Mapping):
+        raise ValueError(f"ranks must map ranks to curves, got {ranks!r}")
+    together: dict[int, tuple[LossCurve, list[int]]] = {}
+    for key, curve in ranks.items():
+        keys: Iterable[Any] = key if isinstance(key, tuple | range) else (key,)
+        listed = [_validate.whole("ranks", k, low=1, high=count or MAX_COUNT) for k in keys]
+        together.setdefault(id(curve), (curve, []))[1].extend(listed)
+    out = []
+    for curve, listed in together.values():
+        name = f"rank {listed[0]}" if len(listed) == 1 else f"{len(listed)} ranks from {min(listed)}"
+        out.append((name, curve, np.array(listed, dtype=np.int64)))
+    return out
+
+
+def _mixture_parts(
+    groups: Mapping[str, tuple[Any, ...]],
+) -> tuple[list[str], list[Fraction], list[Group]]:
+    if not isinstance(groups, Mapping) or not groups:
+        raise ValueError(f"groups must map labels to (share, curve), got {groups!r}")
+    names, shares, members = [], [], []
+    for name, entry in groups.items():
+        if not isinstance(entry, tuple | list) or len(entry) not in (2, 3):
+            raise ValueError(
+                f"groups must map labels to (share, curve) or (share, curve, magnitude), "
+                f"got {entry!r} for {name!r}"
+            )
+        share = _validate.real(
+            f"share of group {name!r}", entry[0], low=0.0, high=1.0, low_open=True
+        )
+        exact = Fraction(share).limit_denominator(_MAX_PERIOD)
+        if abs(float(exact) - share) > 1e-12:
+            raise ValueError(
+                f"share of group {name!r} must be a multiple of 1/Q for a Q of at most "
+                f"{_MAX_PERIOD}, got {share!r}"
+            )
+        group = Group(name, entry[1], None, entry[2] if len(entry) == 3 else 1.0)
+        if group.curve.size is not None or isinstance(group.magnitude, np.ndarray):
+            raise ValueError(
+                f"curve and magnitude of group {name!r} must be shared by its features in a "
+                f"mixture, got one value per feature"
+            )
+        names.append(name)
+        shares.append(exact)
+        members.append(group)
+    if sum(shares) != 1:
+        raise ValueError(f"shares must sum to 1, got {float(sum(shares))!r}")
+    if lcm(*(s.denominator for s in shares)) > _MAX_PERIOD:
+        raise ValueError(
+            f"shares must have a common denominator of at most {_MAX_PERIOD}, got "
+            f"{[str(s) for s in shares]}"
+        )
+    return names, shares, members
