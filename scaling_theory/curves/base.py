@@ -30,6 +30,9 @@ class LossCurve(ABC):
 
     #: Names of the parameters that may be arrays, one value per feature.
     per_feature: ClassVar[tuple[str, ...]] = ()
+    #: Whether real numbers of latents have a meaning of their own; otherwise whole numbers are
+    #: joined by straight lines.
+    smooth: ClassVar[bool] = False
     #: Where the curve comes from: "optimal" if derived, "trained" if measured on trained SAEs.
     origin: ClassVar[str] = "optimal"
 
@@ -77,17 +80,16 @@ class LossCurve(ABC):
         The floor is right unless x is within the stated error of a whole number.
         """
 
-    @abstractmethod
     def continuous_latents(self, slope: Floats) -> Floats:
-        """Return the real n that minimises L(n) + slope n, L made continuous and convex.
+        """Return the real n that minimises L(n) + slope n; for smooth curves.
 
-        Power laws and exponentials are taken at real n (with a tangent from n = 0 where they are
-        not convex there); curves given on whole numbers are joined by straight lines.
+        Where the smooth curve is not convex, its tangent from n = 0 takes its place.
         """
+        raise NotImplementedError
 
-    @abstractmethod
     def continuous_excess(self, n: Floats) -> Floats:
-        """L(n) - L(inf) of the continuous, convex curve at real n >= 0."""
+        """L(n) - L(inf) at real n >= 0; for smooth curves."""
+        raise NotImplementedError
 
     # ---- what follows from that ---------------------------------------------------------
 
@@ -257,11 +259,3 @@ class LossCurve(ABC):
         if np.ndim(value) == 0:
             return _validate.real(name, value, **bounds)
         return _validate.reals(name, value, **bounds)
-
-
-def always_sure(x: Floats) -> Floats:
-    """Return the error of an exact inverse: less than nothing, so that its floor is taken."""
-    return np.full(x.shape, -1.0)
-
-
-__all__ = ["MANY", "LossCurve", "always_sure"]

@@ -55,6 +55,7 @@ class PowerLawCurve(LossCurve):
     shift: Any = 1.0
     at_zero: Any = None
 
+    smooth: ClassVar[bool] = True
     per_feature: ClassVar[tuple[str, ...]] = ("beta", "scale", "floor", "shift", "at_zero")
 
     def __post_init__(self) -> None:

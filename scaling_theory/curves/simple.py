@@ -8,7 +8,7 @@ from typing import Any, ClassVar, final
 import numpy as np
 
 from scaling_theory._validate import Floats
-from scaling_theory.curves.base import LossCurve, always_sure
+from scaling_theory.curves.base import LossCurve
 
 
 @final
@@ -68,13 +68,6 @@ class DiscreteCurve(LossCurve):
         x = np.where(ratio >= 1.0, 1.0, 0.0)
         return x, np.where(np.abs(ratio - 1.0) < 1e-14, 0.0, -1.0)
 
-    def continuous_latents(self, slope: Floats) -> Floats:
-        """Return 1 where the gain is worth the slope, else 0."""
-        return np.asarray(np.where(1.0 - self.residual >= slope, 1.0, 0.0))
-
-    def continuous_excess(self, n: Floats) -> Floats:
-        """Return the straight line from L(0) to L(1), then flat."""
-        return np.asarray((1.0 - self.residual) * np.maximum(1.0 - n, 0.0))
 
 
 @final
@@ -96,6 +89,7 @@ class ExponentialCurve(LossCurve):
     scale: Any = 1.0
     floor: Any = 0.0
 
+    smooth: ClassVar[bool] = True
     per_feature: ClassVar[tuple[str, ...]] = ("rate", "scale", "floor")
 
     def __post_init__(self) -> None:
@@ -227,14 +221,3 @@ class PlateauCurve(LossCurve):
         ratio = (1.0 - self.floor) / (2.0 * self.dimension) / gain
         x = np.where(ratio >= 1.0, 2.0 * self.dimension, 0.0)
         return x, np.where(np.abs(ratio - 1.0) < 1e-14, 0.0, -1.0)
-
-    def continuous_latents(self, slope: Floats) -> Floats:
-        """2 d where the straight line is worth the slope, else 0."""
-        return self._invert(slope)[0]
-
-    def continuous_excess(self, n: Floats) -> Floats:
-        """Return the same straight line, at real n."""
-        return self.excess(n)
-
-
-__all__ = ["DiscreteCurve", "ExponentialCurve", "PlateauCurve", "always_sure"]

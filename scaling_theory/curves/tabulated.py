@@ -222,17 +222,6 @@ class TabulatedCurve(LossCurve):
             error = np.where(beyond, 1.0, error)
         return x, error
 
-    def continuous_latents(self, slope: Floats) -> Floats:
-        """Vertex at which the envelope's slope falls below the given one."""
-        return np.floor(np.maximum(self.count_at(np.ones_like(slope), 1.0, gain=slope), 0.0))
-
-    def continuous_excess(self, n: Floats) -> Floats:
-        """Straight lines between whole numbers of the envelope."""
-        low = np.floor(n)
-        part = n - low
-        below = self.envelope_excess(low)
-        return np.asarray(below - part * (below - self.envelope_excess(low + 1.0)))
-
 
 def _lower_hull(values: Floats) -> Ints:
     """Indices of the lower convex hull of (i, values[i]); the last piece may be flat."""
