@@ -1,6 +1,18 @@
-"""How a model with N units of capacity spends them."""
+"""How a model with N units of capacity spends them: theory, simulation and measurement.
 
-from scaling_theory.allocation import Allocation, allocate
+Frequencies, curves and populations state a problem; :func:`allocate` solves it exactly;
+:func:`scaling_curve` and :func:`predict` say how the solution scales; :func:`fit_power_law` and
+``datasets`` hold it against real sparse autoencoders.
+"""
+
+from scaling_theory import datasets, fitting, theory
+from scaling_theory.allocation import (
+    Allocation,
+    ContinuousAllocation,
+    allocate,
+    allocate_continuous,
+    latents_for,
+)
 from scaling_theory.curves import (
     DiscreteCurve,
     ExponentialCurve,
@@ -9,6 +21,7 @@ from scaling_theory.curves import (
     PowerLawCurve,
     TabulatedCurve,
 )
+from scaling_theory.fitting import PowerLawFit, fit_power_law
 from scaling_theory.frequencies import (
     EmpiricalFrequencies,
     Frequencies,
@@ -16,3 +29,36 @@ from scaling_theory.frequencies import (
     ZipfMandelbrotFrequencies,
 )
 from scaling_theory.population import Group, Population
+from scaling_theory.scaling import logspace, scaling_curve
+from scaling_theory.theory import Prediction, predict
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Allocation",
+    "ContinuousAllocation",
+    "DiscreteCurve",
+    "EmpiricalFrequencies",
+    "ExponentialCurve",
+    "Frequencies",
+    "Group",
+    "LossCurve",
+    "PlateauCurve",
+    "Population",
+    "PowerLawCurve",
+    "PowerLawFit",
+    "PowerLawFrequencies",
+    "Prediction",
+    "TabulatedCurve",
+    "ZipfMandelbrotFrequencies",
+    "allocate",
+    "allocate_continuous",
+    "datasets",
+    "fit_power_law",
+    "fitting",
+    "latents_for",
+    "logspace",
+    "predict",
+    "scaling_curve",
+    "theory",
+]

@@ -6,6 +6,14 @@
 - ``reference``: heap greedy and dynamic programme, the obvious way.
 """
 
+from scaling_theory.allocation.continuous import ContinuousAllocation, allocate_continuous
 from scaling_theory.allocation.exact import Allocation, allocate
+from scaling_theory.allocation.inverse import latents_for
 
-__all__ = ["Allocation", "allocate"]
+__all__ = [
+    "Allocation",
+    "ContinuousAllocation",
+    "allocate",
+    "allocate_continuous",
+    "latents_for",
+]

@@ -28,7 +28,7 @@ from scaling_theory.population import Block, ListedBlock, Population, TailBlock,
 #: Terms of each progression of ranks that are summed one by one before the integral takes over.
 _DIRECT = 512
 #: Relative distance of the two prices between which the solution lies.
-_WIDTH = 4e-15
+_WIDTH = 1e-14
 
 
 @final
@@ -139,12 +139,11 @@ def allocate_continuous(population: Population, latents: Any) -> ContinuousAlloc
             )
         low *= 1e-3 if population.count is not None else 0.05
 
-    def distance(log_price: float) -> float:
-        return math.log(max(at(math.exp(log_price))[0], 1e-9) / budget)
+    def distance(log_ratio: float) -> float:
+        return math.log(max(at(low * math.exp(log_ratio))[0], 1e-9) / budget)
 
-    ends = math.log(low), math.log(min(low * 1e3, top)) + 1e-9
-    root = float(brentq(distance, *ends, xtol=1e-15, rtol=4.5e-16)) if distance(ends[1]) < 0.0 else ends[1]
-    price = math.exp(root)
+    most = math.log(min(1e3, top / low)) + 1e-9
+    price = low * math.exp(float(brentq(distance, 0.0, most, xtol=1e-15, rtol=1e-15)))
     (low_price, _), (high_price, _) = _two_prices(price, 0.0)
     (n_low, d_low, e_low), (n_high, d_high, e_high) = at(low_price), at(high_price)
     mix = min(max((budget - n_high) / (n_low - n_high), 0.0), 1.0) if n_low > n_high else 0.0

@@ -49,6 +49,11 @@ class LossCurve(ABC):
         """The beta of L(n) - L(inf) ~ n^-beta; inf for curves that end or fall exponentially."""
 
     @property
+    def power_tail(self) -> tuple[float, float, float] | None:
+        """(scale, beta, shift) with excess = scale (n + shift)^-beta for all large n, or None."""
+        return None
+
+    @property
     @abstractmethod
     def convex(self) -> bool:
         """Whether L(0), L(1), ... is convex, for every feature."""

@@ -91,6 +91,11 @@ class PowerLawCurve(LossCurve):
         return self.beta
 
     @property
+    def power_tail(self) -> tuple[float, float, float] | None:
+        """Return the curve itself, if it is one for all features."""
+        return None if self.size is not None else (self.scale, self.beta, self.shift)
+
+    @property
     def convex(self) -> bool:
         """True for shift > 0; for shift = 0 if L(0) lies high enough."""
         return bool(np.all(self._bridge <= 1.0))

@@ -119,6 +119,14 @@ class TabulatedCurve(LossCurve):
         return np.inf if self.exponent is None else self.exponent
 
     @property
+    def power_tail(self) -> tuple[float, float, float] | None:
+        """Return the law beyond the table."""
+        if self.exponent is None:
+            return None
+        at_last = float(self.losses[-1]) - self.floor
+        return at_last * float(self.n[-1]) ** self.exponent, self.exponent, 0.0
+
+    @property
     def convex(self) -> bool:
         """Whether every whole number is a vertex of the envelope, or lies on it to rounding."""
         n = np.arange(self._vertices[-1] + 1, dtype=np.float64)
@@ -215,9 +223,9 @@ class TabulatedCurve(LossCurve):
         x, error = high, np.where(low == high, -1.0, 1.0)
         beyond = high == table.size
         if self.exponent is not None and beyond.any():
-            last, at_last = float(self.n[-1]), float(self.losses[-1]) - self.floor
-            scale = at_last * last**self.exponent * self.exponent
-            guess = np.power(scale / gain, 1.0 / (1.0 + self.exponent)) + 0.5
+            assert self.power_tail is not None
+            scale, beta, _ = self.power_tail
+            guess = np.power(scale * beta / gain, 1.0 / (1.0 + beta)) + 0.5
             x = np.where(beyond, np.maximum(guess, table.size), x)
             error = np.where(beyond, 1.0, error)
         return x, error
