@@ -9,6 +9,7 @@ tail is one concrete population.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -40,6 +41,12 @@ class TailRanks:
     period: int
     residues: Ints
     excluded: Ints
+
+    @cached_property
+    def _pattern(self) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+        pattern = np.zeros(self.period, dtype=bool)
+        pattern[self.residues - 1] = True
+        return pattern
 
     @property
     def share(self) -> float:
@@ -88,7 +95,9 @@ class TailRanks:
     def contains(self, ranks: Ints) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
         """Whether each rank is a member."""
         r = np.asarray(ranks, dtype=np.int64)
-        inside = (r > self.start) & np.isin((r - 1) % self.period + 1, self.residues)
+        inside = r > self.start
+        if self.period > 1:
+            inside &= self._pattern[(r - 1) % self.period]
         if self.count is not None:
             inside &= r <= self.count
         if self.excluded.size:

@@ -234,25 +234,24 @@ class TailSolver(BlockSolver):
     def _last_rank(self, price: float, gains: Floats) -> Ints:
         """Last rank whose weight times each gain is worth the price: shape (M,)."""
         law, tail = self.block.law, self.block.ranks
+        most = MANY if tail.count is None else float(tail.count)
 
         def part(i: slice) -> Ints:
             g = gains[i]
             with np.errstate(divide="ignore", over="ignore"):
                 x = law.rank_of(price / (self.block.magnitude * g))
-            x = np.clip(x, 0.0, MANY)
+            x = np.clip(x, 0.0, most)
             rank = np.floor(x)
             unsure = np.abs(x - np.rint(x)) <= 4e-14 * x + 1e-9
             unsure &= (x > tail.start - 1.0) & (x < 2.0**53)
             at = np.flatnonzero(unsure)
             if at.size:
-                rank[at] = self._settle(np.rint(x[at]), g[at], price)
-            if tail.count is not None:
-                rank = np.minimum(rank, float(tail.count))
+                rank[at] = self._settle(np.rint(x[at]), g[at], price, most)
             return rank.astype(np.int64)
 
         return np.asarray(_chunked(part, gains.size, dtype=np.int64))
 
-    def _settle(self, rank: Floats, gains: Floats, price: float) -> Floats:
+    def _settle(self, rank: Floats, gains: Floats, price: float, most: float) -> Floats:
         """Apply the predicate itself next to the estimate."""
 
         def worth(at: Floats, g: Floats) -> Any:
@@ -265,6 +264,7 @@ class TailSolver(BlockSolver):
             rank[down] -= 1.0
         up = np.arange(rank.size)
         while up.size:
+            up = up[rank[up] < most]
             up = up[worth(rank[up] + 1.0, gains[up])]
             rank[up] += 1.0
         return rank

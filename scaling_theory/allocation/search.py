@@ -91,8 +91,8 @@ class _Search:
             return sum(level.count for level in levels)
         return sum(level.discovered for level in levels)
 
-    def point(self, price: float) -> _Point:
-        levels = self.levels(price)
+    def point(self, price: float, like: list[Level] | None = None) -> _Point:
+        levels = self.levels(price, like)
         return _Point(price, self.count(levels), levels)
 
     def descend(self, high: _Point, top: float, finite: bool) -> tuple[_Point, _Point] | _Point:
@@ -107,15 +107,16 @@ class _Search:
                 return last if last.count < self.target else (last, point)
             step = 0.25  # of the price; further where the last two counts tell the slope
             if high.count > 0 and point.count > high.count:
-                slope = math.log(point.count / high.count) / math.log(high.price / point.price)
+                slope = math.log(point.count / high.count) / (math.log(high.price) - math.log(point.price))
                 wanted = math.log(self.target / point.count) / slope
-                step = math.exp(-min(max(1.02 * wanted, 0.7), 14.0))
+                step = math.exp(-min(1.05 * wanted + 1e-3, 14.0))
             high = point
             price = max(price * step, _TINY)
 
     def close(self, low: _Point, high: _Point) -> Cut:
         """Narrow the bracket until its cells can be listed, then pick the price among them."""
         margin, previous_side, stuck = 0.25, 0, 0
+        nearest = [low, high]
         while True:
             between = low.count - high.count
             if between <= self._listable(low):
@@ -128,13 +129,14 @@ class _Search:
                 # Aim beyond the target, away from the side that was hit last.
                 shift = margin * self._listable(low) * (1.0 if previous_side < 0 else -1.0)
                 aim = min(max(self.target + shift, high.count + 0.25), low.count - 0.25)
-                share = math.log(aim / high.count) / math.log(low.count / high.count)
-                price = math.exp(
-                    math.log(high.price) + share * (math.log(low.price) - math.log(high.price))
-                )
+                price = _secant(*nearest, aim)
+                if not high.price > price > low.price:
+                    price = _secant(low, high, aim)
                 if not high.price > price > low.price:
                     price = middle
-            point = self.point(price)
+            # The same split on both sides, so that their cells can be told apart.
+            point = self.point(price, low.levels if low.count < 4 * self.target else None)
+            nearest = sorted((*nearest, point), key=lambda p: abs(p.count - self.target))[:2]
             side = 1 if point.count >= self.target else -1
             left = (point.count - high.count) if side > 0 else (low.count - point.count)
             stuck = stuck + 1 if left > 0.5 * between and price != middle else 0
@@ -147,7 +149,9 @@ class _Search:
         return max(4096, work // 2)
 
     def _pick(self, low: _Point, high: _Point) -> Cut:
-        at_high = self.levels(high.price, low.levels)
+        at_high = high.levels
+        if any(a.columns.size != b.columns.size for a, b in zip(low.levels, at_high, strict=True)):
+            at_high = self.levels(high.price, low.levels)
         first_only = self.measure == "discovered"
         gains = np.concatenate(
             [
@@ -173,6 +177,14 @@ class _Search:
                 return Cut(price, taken, worth, False)
             price = math.nextafter(price, math.inf)
         raise AssertionError(f"no price separates {self.target} cells near {price!r}")
+
+
+def _secant(a: _Point, b: _Point, count: float) -> float:
+    """Price at which the line through two points on logarithmic axes has a count."""
+    if a.count == b.count or min(a.count, b.count) <= 0:
+        return math.nan
+    slope = (math.log(a.price) - math.log(b.price)) / math.log(a.count / b.count)
+    return a.price * math.exp(max(min(slope * math.log(count / a.count), 500.0), -500.0))
 
 
 def _middle_price(low: float, high: float) -> float:
