@@ -44,12 +44,12 @@ def unroofed(problem: Problem, limit: float) -> Problem:
     """Return the problem with the floor free up to where no law passes the limit.
 
     A law is above its floor everywhere, so its largest residual is at least the distance from
-    the floor to the largest loss.
+    the floor to the largest loss. (Or as far as floats go, for the widest of limits.)
     """
     slack = math.sqrt(limit)
     top = float(problem.y.max())
     if problem.root_weight is None:
-        return replace(problem, roof=top * math.exp(slack))
+        return replace(problem, roof=top * math.exp(min(slack, 300.0)))
     return replace(problem, roof=top + slack / float(problem.root_weight.min()))
 
 
@@ -74,6 +74,7 @@ def profile_intervals(
     floor = (low[FLOOR], high[FLOOR])
     if problem.floor is None:
         floor = _interval(problem, FLOOR, theta, limit, *floor)
+        floor = (floor[0], math.inf if floor[1] >= high[FLOOR] else floor[1])
 
     # The scale is the amplitude of the same problem with t = log n.
     at_one = replace(problem, t=problem.t + log_first)
@@ -204,7 +205,7 @@ def _enclose(
     def root(sse: Floats) -> Floats:
         return np.sqrt(np.maximum(sse - lowest, 0.0))
 
-    level = math.sqrt(limit - lowest)
+    level = math.sqrt(max(limit - lowest, 0.0))
     height = root(problem.sse(laws))
     rows = np.arange(ends.shape[0])[:, None]
     for _ in range(_ROUNDS):

@@ -271,3 +271,15 @@ def test_extreme_units_fit_without_a_warning():
     assert math.isfinite(steep.log_scale)
     assert steep.predict(1e201) == pytest.approx(2.0, rel=0.02)
     assert np.isinf(steep.covariance).all()
+
+
+@pytest.mark.parametrize("weights", [None, np.ones(4)])
+@pytest.mark.parametrize("floor", ["free", "zero"])
+def test_extreme_levels_give_point_and_everything(weights, floor):
+    n, loss = np.array([10.0, 20.0, 40.0, 80.0]), np.array([3.0, 2.0, 1.5, 1.1])
+    wide = fit_power_law(n, loss, weights=weights, floor=floor, level=1 - 1e-13)
+    assert wide.intervals["exponent"][1] == math.inf
+    assert wide.intervals["scale"] == (0.0, math.inf)
+    narrow = fit_power_law(n, loss, weights=weights, floor=floor, level=1e-12)
+    for name in ("exponent", "scale", "floor"):
+        assert narrow.intervals[name] == pytest.approx([getattr(narrow, name)] * 2, rel=1e-4)
