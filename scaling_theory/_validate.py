@@ -75,8 +75,10 @@ def reals(
 
 def whole(name: str, value: Any, *, low: int = 0, high: int | None = None) -> int:
     """Return ``value`` as an int in [low, high]; floats with an integer value are taken."""
-    allowed = f"a whole number of at least {low}" if high is None else (
-        f"a whole number in [{low}, {high}]"
+    allowed = (
+        f"a whole number of at least {low}"
+        if high is None
+        else (f"a whole number in [{low}, {high}]")
     )
     if isinstance(value, bool | np.bool_ | str | bytes | None) or np.ndim(value) != 0:
         raise ValueError(f"{name} must be {allowed}, got {value!r}")
@@ -99,8 +101,10 @@ def whole(name: str, value: Any, *, low: int = 0, high: int | None = None) -> in
 
 def wholes(name: str, values: Any, *, low: int = 0, high: int | None = None) -> Ints:
     """Return ``values`` as a new, read-only, one-dimensional int64 array, all in range."""
-    allowed = f"whole numbers of at least {low}" if high is None else (
-        f"whole numbers in [{low}, {high}]"
+    allowed = (
+        f"whole numbers of at least {low}"
+        if high is None
+        else (f"whole numbers in [{low}, {high}]")
     )
     array = _as_array(name, values, allowed)
     if array.dtype.kind not in "iuf":

@@ -69,7 +69,9 @@ class Group:
         object.__setattr__(self, "magnitude", magnitude)
         if self.ranks is None:
             return
-        ranks = _validate.wholes(f"ranks of group {self.label!r}", self.ranks, low=1, high=MAX_COUNT)
+        ranks = _validate.wholes(
+            f"ranks of group {self.label!r}", self.ranks, low=1, high=MAX_COUNT
+        )
         order = np.argsort(ranks, kind="stable")
         if (np.diff(ranks[order]) == 0).any():
             at = int(np.argmax(np.diff(ranks[order]) == 0))
@@ -157,9 +159,7 @@ class Population:
             listed = [Group(g.label, g.curve, g.ranks, rest.magnitude) for g in listed]
         else:
             _check_length(rest, frequencies.count)
-            listed = [
-                Group(g.label, g.curve, g.ranks, rest.magnitude[g.ranks - 1]) for g in listed
-            ]
+            listed = [Group(g.label, g.curve, g.ranks, rest.magnitude[g.ranks - 1]) for g in listed]
         _build(self, frequencies, [*listed, rest], None)
 
     @classmethod
@@ -203,8 +203,10 @@ class Population:
         _check_frequencies(frequencies)
         head = _validate.whole("head", head, low=0, high=10_000_000)
         names, shares, members = _mixture_parts(groups)
-        rng = seed if isinstance(seed, np.random.Generator) else np.random.default_rng(
-            _validate.whole("seed", seed)
+        rng = (
+            seed
+            if isinstance(seed, np.random.Generator)
+            else np.random.default_rng(_validate.whole("seed", seed))
         )
         count = frequencies.count
         if not isinstance(frequencies, ShiftedPower) and count is not None:
@@ -281,7 +283,9 @@ def _blocks_by_rank(frequencies: Frequencies, groups: list[Group]) -> list[Block
     taken = [g.ranks for g in groups if g.ranks is not None]
     exceptions = np.sort(np.concatenate(taken)) if taken else np.empty(0, dtype=np.int64)
     if exceptions.size and count is not None and exceptions[-1] > count:
-        raise ValueError(f"ranks must be at most the {count} of the frequencies, got {exceptions[-1]}")
+        raise ValueError(
+            f"ranks must be at most the {count} of the frequencies, got {exceptions[-1]}"
+        )
     if (np.diff(exceptions) == 0).any():
         twice = exceptions[int(np.argmax(np.diff(exceptions) == 0))]
         raise ValueError(f"ranks must belong to one group each, got {twice} in two")
@@ -318,7 +322,11 @@ def _rest_blocks(
     head = np.setdiff1d(np.arange(1, start + 1, dtype=np.int64), exceptions, assume_unique=True)
     if head.size:
         blocks.append(_listed(frequencies, index, group, head, head - 1))
-    if isinstance(frequencies, ShiftedPower) and not per_feature and (count is None or start < count):
+    if (
+        isinstance(frequencies, ShiftedPower)
+        and not per_feature
+        and (count is None or start < count)
+    ):
         everything = np.ones(1, dtype=np.int64)
         tail = TailRanks(start, count, 1, everything, exceptions[exceptions > start])
         blocks.append(TailBlock(index, group.curve, tail, frequencies, group.magnitude))
@@ -364,8 +372,12 @@ def _check_length(group: Group, size: int | None) -> None:
     }
     for name, length in values.items():
         if length is not None and length != size:
-            allowed = "a shared value, since ranks are infinite" if size is None else f"{size} values"
-            raise ValueError(f"{name} of group {group.label!r} must be {allowed}, got {length} values")
+            allowed = (
+                "a shared value, since ranks are infinite" if size is None else f"{size} values"
+            )
+            raise ValueError(
+                f"{name} of group {group.label!r} must be {allowed}, got {length} values"
+            )
 
 
 def _exceptions(
@@ -381,7 +393,9 @@ def _exceptions(
         together.setdefault(id(curve), (curve, []))[1].extend(listed)
     out = []
     for curve, listed in together.values():
-        name = f"rank {listed[0]}" if len(listed) == 1 else f"{len(listed)} ranks from {min(listed)}"
+        name = (
+            f"rank {listed[0]}" if len(listed) == 1 else f"{len(listed)} ranks from {min(listed)}"
+        )
         out.append((name, curve, np.array(listed, dtype=np.int64)))
     return out
 

@@ -1,9 +1,9 @@
 """Which ranks a group holds: an explicit list, or the periodic rest of a tail.
 
-:class:`TailRanks` holds every rank after ``start`` whose residue modulo ``period`` (1 .. period) is listed,
-except some. Its counts are integers and its masses are sums of positive terms over arithmetic
-progressions of ranks (Hurwitz zeta functions at r/period), so that a mixture over an infinite
-tail is one concrete population.
+:class:`TailRanks` holds every rank after ``start`` whose residue modulo ``period`` (1 .. period)
+is listed, except some. Its counts are integers and its masses are sums of positive terms over
+arithmetic progressions of ranks (Hurwitz zeta functions at r/period), so that a mixture over an
+infinite tail is one concrete population.
 """
 
 from __future__ import annotations
@@ -83,7 +83,9 @@ class TailRanks:
         if self.period == 1:
             out = np.arange(low + 1, high + 1, dtype=np.int64)
         else:
-            blocks = np.arange(max(low - 1, 0) // self.period, high // self.period + 1, dtype=np.int64)
+            blocks = np.arange(
+                max(low - 1, 0) // self.period, high // self.period + 1, dtype=np.int64
+            )
             out = (blocks[:, None] * self.period + self.residues[None, :]).ravel()
             out = out[np.searchsorted(out, low, "right") : np.searchsorted(out, high, "right")]
         if self.excluded.size:

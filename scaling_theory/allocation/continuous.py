@@ -66,7 +66,10 @@ class ContinuousAllocation:
     def latents_at(self, ranks: Any) -> Floats:
         """Latents n_i of the given ranks, real numbers, shape (k,) or one number -> (k,)."""
         at = _validate.wholes(
-            "ranks", np.atleast_1d(np.asarray(ranks)), low=1, high=self.population.count or MAX_COUNT
+            "ranks",
+            np.atleast_1d(np.asarray(ranks)),
+            low=1,
+            high=self.population.count or MAX_COUNT,
         )
         out = np.zeros(at.shape)
         for block in self.population.blocks:
@@ -135,7 +138,16 @@ def allocate_continuous(population: Population, latents: Any) -> ContinuousAlloc
             total, found, excess = at(low)
             spent = time.perf_counter() - began
             return ContinuousAllocation(
-                population, budget, total, found, excess + floor, excess, 0.0, "saturated", spent, 1.0
+                population,
+                budget,
+                total,
+                found,
+                excess + floor,
+                excess,
+                0.0,
+                "saturated",
+                spent,
+                1.0,
             )
         low *= 1e-3 if population.count is not None else 0.05
 
@@ -177,7 +189,9 @@ def _top_price(population: Population) -> float:
         if isinstance(block, ListedBlock):
             weight, curve = block.weights, block.curve
         else:
-            first = block.ranks.members(block.ranks.start, block.ranks.start + 2 * block.ranks.period)
+            first = block.ranks.members(
+                block.ranks.start, block.ranks.start + 2 * block.ranks.period
+            )
             weight, curve = block.magnitude * block.law.at(first), block.curve
         slope = np.ones(weight.size)
         while (curve.continuous_latents(slope) > 0.0).any():
@@ -187,7 +201,7 @@ def _top_price(population: Population) -> float:
 
 
 def _part_for(block: Block) -> Callable[[float], tuple[float, int, float]]:
-    """price -> (latents, discovered, excess) of a block."""
+    """Price -> (latents, discovered, excess) of a block."""
     if not block.curve.smooth:
         solver = solver_for(block)
 

@@ -92,7 +92,10 @@ class Allocation:
     def latents_at(self, ranks: Any) -> Ints:
         """Latents n_i of the given ranks, shape (k,) or one number -> shape (k,)."""
         at = _validate.wholes(
-            "ranks", np.atleast_1d(np.asarray(ranks)), low=1, high=self.population.count or MAX_COUNT
+            "ranks",
+            np.atleast_1d(np.asarray(ranks)),
+            low=1,
+            high=self.population.count or MAX_COUNT,
         )
         out = counts_at(self.population, self._edge, at)
         for rank, n in self._changed.items():
@@ -165,7 +168,9 @@ def floor_loss(population: Population) -> float:
             total += float((block.weights * limit).sum())
         elif float(limit) > 0.0:
             zero = np.zeros(1, dtype=np.int64)
-            total += float(limit) * block.magnitude * float(block.ranks.mass_after(block.law, zero)[0])
+            total += (
+                float(limit) * block.magnitude * float(block.ranks.mass_after(block.law, zero)[0])
+            )
     return total
 
 
@@ -190,19 +195,17 @@ def _finish(
 ) -> Allocation:
     taken = sum(level.count for level in cut.taken)
     worth = sum(level.count for level in cut.worth)
-    missing, ties, edge = 0, None, Edge(cut.price)
+    missing, edge = 0, Edge(cut.price)
+    ties: list[Ties] | None = None
     if not cut.saturated:
         missing = budget - taken
-        ties = [
-            s.ties(w, t) for s, w, t in zip(solvers, cut.worth, cut.taken, strict=True)
-        ]
+        ties = [s.ties(w, t) for s, w, t in zip(solvers, cut.worth, cut.taken, strict=True)]
         edge = Edge(cut.price, *_tie_break(ties, missing, worth - taken))
     from_below = ties is None or 2 * missing <= worth - taken
+    per_block: Sequence[Ties | None] = ties or [None] * len(solvers)
     parts = [
         _block_totals(s, t, w, tie, edge, from_below)
-        for s, t, w, tie in zip(
-            solvers, cut.taken, cut.worth, ties or [None] * len(solvers), strict=True
-        )
+        for s, t, w, tie in zip(solvers, cut.taken, cut.worth, per_block, strict=True)
     ]
     groups = _sum_groups(population, parts)
     checks = [s.certificate(t, w) for s, t, w in zip(solvers, cut.taken, cut.worth, strict=True)]
@@ -279,4 +282,3 @@ def _sum_groups(
         for j, value in enumerate(values):
             out[block.group][j] += value
     return tuple((int(a), int(b), float(c)) for a, b, c in out)
-

@@ -1,4 +1,4 @@
-"""The inverse question: how many latents reach a loss, or discover so many features?"""
+"""The inverse question: how many latents reach a loss, or discover so many features."""
 
 from __future__ import annotations
 
@@ -118,7 +118,10 @@ def _for_excess(population: Population, name: str, target: float, above: float) 
             high = n
             # The tangent leads to the left of the answer, or on to it: look a little below.
             tangent = math.floor((at.excess_loss - above) / at.price) if at.price > 0.0 else 0
-            n, back = max(high + tangent - back, (low + 1 + high) // 2 if back > 64 else 0), 8 * back
+            n, back = (
+                max(high + tangent - back, (low + 1 + high) // 2 if back > 64 else 0),
+                8 * back,
+            )
             n = min(max(n, low + 1), high - 1)
             continue
         low = n

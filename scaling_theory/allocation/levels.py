@@ -114,7 +114,7 @@ class ListedSolver(BlockSolver):
 
     def _rows(self, price: float) -> Floats:
         w = self.block.weights
-        return _chunked(lambda i: self.curve.take(i).count_at(w[i], price), w.size)
+        return np.asarray(_chunked(lambda i: self.curve.take(i).count_at(w[i], price), w.size))
 
     def _gains(self, n: Floats, index: Any = slice(None)) -> Floats:
         return np.asarray(self.block.weights[index] * self.curve.take(index).envelope_gain(n))
@@ -170,7 +170,7 @@ class ListedSolver(BlockSolver):
         """Evaluate each feature's last latent and its next."""
         some = np.flatnonzero(taken.rows > 0)
         inside = self._gains(taken.rows[some].astype(np.float64), some)
-        outside = self._gains(left.rows + 1.0)
+        outside = self._gains(left.rows.astype(np.float64) + 1.0)
         return _edge(inside, outside, left.price)
 
 
@@ -330,6 +330,16 @@ class TailSolver(BlockSolver):
         _, ranks, weights = self._row_cache
         return ranks[: level.rows.size], weights[: level.rows.size]
 
+    def _row_gains(self, level: Level, step: float) -> Floats:
+        """Gain of each row's last latent (step 0) or next one (step 1)."""
+        _, weights = self._rows_of(level)
+        n = level.rows.astype(np.float64) + step
+
+        def part(i: slice) -> Floats:
+            return np.asarray(weights[i] * self.curve.envelope_gain(n[i]))
+
+        return np.asarray(_chunked(part, n.size))
+
     # ---- cells between two prices --------------------------------------------------------
 
     def _row_counts(self, low: Level, high: Level) -> tuple[Ints, Ints]:
@@ -374,7 +384,7 @@ class TailSolver(BlockSolver):
         )
 
     def certificate(self, taken: Level, left: Level) -> tuple[float, float, float]:
-        """Evaluate the last member of each column and the next, the last of each row and the next."""
+        """Evaluate both sides of the edge of each column and each row."""
         gains = self._gains(taken.columns.size)
         tail = self.block.ranks
         some = (taken.columns > tail.start) & tail.contains(taken.columns)
@@ -382,10 +392,8 @@ class TailSolver(BlockSolver):
         after = np.maximum(left.columns, tail.start) + 1
         some = tail.contains(after)
         outside = [self._weight(after[some]) * gains[some]]
-        for level, into, step in ((taken, inside, 0.0), (left, outside, 1.0)):
-            _, weights = self._rows_of(level)
-            n = level.rows + step
-            into.append(_chunked(lambda i, w=weights, n=n: w[i] * self.curve.envelope_gain(n[i]), n.size))
+        inside.append(self._row_gains(taken, 0.0))
+        outside.append(self._row_gains(left, 1.0))
         if self._first_rank and not left.rows.size:
             first = self._weight(np.array([self._first_rank]))
             outside.append(first * self.curve.envelope_gain(np.array([left.columns.size + 1.0])))

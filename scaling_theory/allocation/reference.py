@@ -1,4 +1,4 @@
-"""The obvious ways to solve the allocation problem: for tests, for teaching, as peers in benchmarks.
+"""The obvious ways to solve the allocation problem: for tests, teaching and benchmarks.
 
 - :func:`greedy`: latents one by one from a heap, to the feature that gains most; optimal for
   convex curves.
@@ -159,9 +159,7 @@ class _GainTable:
         return self.values[n]
 
 
-def _result(
-    weights: list[float], curves: list[LossCurve], n: list[int]
-) -> ReferenceAllocation:
+def _result(weights: list[float], curves: list[LossCurve], n: list[int]) -> ReferenceAllocation:
     excess = sum(
         w * float(curve.excess(np.array([float(m)]))[0])
         for w, curve, m in zip(weights, curves, n, strict=True)

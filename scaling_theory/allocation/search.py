@@ -107,7 +107,9 @@ class _Search:
                 return last if last.count < self.target else (last, point)
             step = 0.25  # of the price; further where the last two counts tell the slope
             if high.count > 0 and point.count > high.count:
-                slope = math.log(point.count / high.count) / (math.log(high.price) - math.log(point.price))
+                slope = math.log(point.count / high.count) / (
+                    math.log(high.price) - math.log(point.price)
+                )
                 wanted = math.log(self.target / point.count) / slope
                 step = math.exp(-min(1.05 * wanted + 1e-3, 14.0))
             high = point
@@ -129,7 +131,7 @@ class _Search:
                 # Aim beyond the target, away from the side that was hit last.
                 shift = margin * self._listable(low) * (1.0 if previous_side < 0 else -1.0)
                 aim = min(max(self.target + shift, high.count + 0.25), low.count - 0.25)
-                price = _secant(*nearest, aim)
+                price = _secant(nearest[0], nearest[1], aim)
                 if not high.price > price > low.price:
                     price = _secant(low, high, aim)
                 if not high.price > price > low.price:
@@ -166,7 +168,7 @@ class _Search:
         return self._at(price, low.levels)
 
     def _at(self, price: float, like: list[Level]) -> Cut:
-        """Make the cut at a price; step over neighbouring numbers if rounding has blurred the order."""
+        """Make the cut at a price, or at a neighbour if rounding has blurred the order there."""
         for _ in range(64):
             worth = self.levels(price, like)
             if self.count(worth) < self.target:

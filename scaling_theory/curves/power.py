@@ -183,7 +183,9 @@ class PowerLawCurve(LossCurve):
         z = first * (1.0 + step)
         inverse = 1.0 / (z * z)
         tail = inverse * (_C1(beta) + inverse * _C2(beta))
-        z = np.where(step < 1e-3, first * (1.0 + power * tail * (1.0 - 0.5 * beta * power * tail)), z)
+        z = np.where(
+            step < 1e-3, first * (1.0 + power * tail * (1.0 - 0.5 * beta * power * tail)), z
+        )
         x = z + 0.5 - shift
         # Rounding of the powers and what the series leaves out; no certainty where it is not used.
         error = 4e-14 * z + np.where(z < _SERIES_FROM * (5.0 + beta), 1.0, 0.0)
@@ -232,13 +234,13 @@ def _series_gain(z: Floats, beta: Any, scale: Any) -> Floats:
     return np.asarray(scale * beta * np.power(z, -(1.0 + np.asarray(beta))) * series)
 
 
-def _C1(beta: Any) -> Any:  # noqa: N802
+def _C1(beta: Any) -> Any:
     return (1.0 + beta) * (2.0 + beta) / 24.0
 
 
-def _C2(beta: Any) -> Any:  # noqa: N802
+def _C2(beta: Any) -> Any:
     return _C1(beta) * (3.0 + beta) * (4.0 + beta) / 80.0
 
 
-def _C3(beta: Any) -> Any:  # noqa: N802
+def _C3(beta: Any) -> Any:
     return _C2(beta) * (5.0 + beta) * (6.0 + beta) / 168.0

@@ -69,7 +69,6 @@ class DiscreteCurve(LossCurve):
         return x, np.where(np.abs(ratio - 1.0) < 1e-14, 0.0, -1.0)
 
 
-
 @final
 @dataclass(frozen=True, eq=False)
 class ExponentialCurve(LossCurve):

@@ -71,7 +71,9 @@ class TabulatedCurve(LossCurve):
             )
         if (np.diff(n) <= 0).any():
             at = int(np.argmax(np.diff(n) <= 0)) + 1
-            raise ValueError(f"n must be strictly increasing, got n[{at}] = {n[at]} after {n[at - 1]}")
+            raise ValueError(
+                f"n must be strictly increasing, got n[{at}] = {n[at]} after {n[at - 1]}"
+            )
         if n[0] != 0:
             raise ValueError(
                 f"n must begin at 0 (the loss with no latents decides what the first one buys), "

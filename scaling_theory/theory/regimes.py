@@ -90,7 +90,8 @@ class Prediction:
         """Solve N = kappa (ln kappa + G)."""
         from scipy.special import lambertw
 
-        w = np.real(lambertw(n * math.exp(self._log_constant)))
+        argument: Any = n * math.exp(self._log_constant)
+        w = np.real(lambertw(argument))
         return np.asarray(n / w), np.asarray(w)
 
 
@@ -120,6 +121,7 @@ def predict(
     ValueError
         If the arguments do not state exactly one case, or the case has no closed form here.
     """
+    shared: LossCurve
     if population is not None:
         if (alpha, beta, curve) != (None, None, None):
             raise ValueError("population already states alpha and the curve: give it alone")
@@ -130,10 +132,12 @@ def predict(
                 f"alpha and one of beta and curve must be given, got alpha={alpha!r}, "
                 f"beta={beta!r}, curve={curve!r}"
             )
-        law = PowerLawFrequencies(_validate.real("alpha", alpha, low=0.0, low_open=True, high=100.0))
+        law = PowerLawFrequencies(
+            _validate.real("alpha", alpha, low=0.0, low_open=True, high=100.0)
+        )
         if curve is None:
             exponent = _validate.real("beta", beta, low=0.0, low_open=True, high=1000.0)
-            shared: LossCurve = PowerLawCurve(beta=exponent)
+            shared = PowerLawCurve(beta=exponent)
         else:
             shared = curve
         magnitude = 1.0
@@ -153,7 +157,14 @@ def _predict(law: ShiftedPower, curve: LossCurve, magnitude: float) -> Predictio
         if beta > alpha:
             s = level_set_sum(curve, alpha)
             return Prediction(
-                "benign", alpha, beta, gamma, alpha, 1.0, c * first / alpha * s ** (1.0 + alpha), 1.0 / s
+                "benign",
+                alpha,
+                beta,
+                gamma,
+                alpha,
+                1.0,
+                c * first / alpha * s ** (1.0 + alpha),
+                1.0 / s,
             )
         assert curve.power_tail is not None  # a finite beta
         scale = curve.power_tail[0]
@@ -196,10 +207,12 @@ def level_set_sum(curve: LossCurve, alpha: float) -> float:
     tail = curve.power_tail
     if tail is None:
         end = int(curve.latents_for_gain(max(first * 1e-20 ** (1.0 + alpha), 1e-300))[0])
-        return _gain_sum(curve, power, min(max(end, 1), 10**8)) * first**-power
+        return _gain_sum(curve, power, min(max(end, 1), 10**8)) / float(first**power)
     scale, beta, shift = tail
     rest = _tail_sum(beta, shift, power)
-    return (_gain_sum(curve, power, _DIRECT) + (scale * beta) ** power * rest) * first**-power
+    return (_gain_sum(curve, power, _DIRECT) + float((scale * beta) ** power) * rest) / float(
+        first**power
+    )
 
 
 def _gain_constant(curve: LossCurve) -> float:
@@ -209,7 +222,7 @@ def _gain_constant(curve: LossCurve) -> float:
     assert curve.power_tail is not None
     scale, beta, shift = curve.power_tail
     power = 1.0 / (1.0 + beta)
-    direct = _gain_sum(curve, power, _DIRECT) * (scale * beta) ** -power
+    direct = _gain_sum(curve, power, _DIRECT) * float((scale * beta) ** -power)
     correction = power * (1.0 + beta) * (2.0 + beta) / 24.0
     start = _DIRECT + 0.5 + shift
     cubes = float(power_sum_after(np.array([float(_DIRECT)]), 3.0, shift - 0.5, None)[0])

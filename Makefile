@@ -1,0 +1,36 @@
+# On a fresh machine with Python 3.11 or newer, `make reproduce` and `make test` need nothing else.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+
+.PHONY: help install reproduce test test-all lint bench clean
+
+help: ## list the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+
+install: $(VENV)/installed ## make the environment and install the package into it
+
+$(VENV)/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $@
+
+reproduce: install ## write every figure to figures/
+	$(BIN)/scaling-theory reproduce --preset quick --output figures
+
+lint: install ## style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+test: lint ## lint, types and tests
+	$(BIN)/python -m pytest
+
+test-all: lint ## the same with the slow tests
+	$(BIN)/python -m pytest -m 'slow or not slow'
+
+bench: install ## headline figures of speed, beside their peers
+	$(BIN)/python benchmarks/allocation.py
+
+clean: ## remove the environment and caches
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis

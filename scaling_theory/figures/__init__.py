@@ -1,0 +1,9 @@
+"""One module per figure: ``data() -> DataFrame``, ``draw(data, axes)``.
+
+Each module also states ``SIZE`` (inches), ``AXES`` (rows, columns) and ``TITLE``. ``reproduce``
+writes every registered figure. To add one, write a module beside these and list it in ``FIGURES``.
+"""
+
+from scaling_theory.figures.registry import FIGURES, reproduce
+
+__all__ = ["FIGURES", "reproduce"]
