@@ -136,6 +136,9 @@ def regime(alpha: float, beta: float, as_json: bool) -> None:
 @_JSON
 def allocate(latents: int, as_json: bool, **problem: Any) -> None:
     """Solve one allocation exactly."""
+    if latents > 10**13 and sys.stderr.isatty():
+        about = 5.0 * (latents / 1e15) ** 0.5  # seconds at alpha = beta, the slowest case
+        click.echo(f"solving: a few seconds (up to about {about:.0f} s)", err=True)
     at = st.allocate(_population(**problem), latents)
     keys = (
         "latents", "total", "idle", "discovered", "loss", "excess_loss", "price", "gap", "status",
@@ -270,7 +273,7 @@ def fit(
 )
 def reproduce_figures(only: Sequence[str], preset: Any, output: Path) -> None:
     """Make every figure: SVG and PNG, the CSV it is drawn from, and a JSON that says how."""
-    click.echo(f"{len(FIGURES)} figures are registered; writing to {output}/", err=True)
+    click.echo(f"writing to {output}{'/' if output.name else ''}: {', '.join(FIGURES)}", err=True)
     command = " ".join(
         ["scaling-theory reproduce", *(f"--only {o}" for o in only), f"--preset {preset}"]
     )

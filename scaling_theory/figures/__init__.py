@@ -1,6 +1,6 @@
 """One module per figure: ``data() -> DataFrame``, ``draw(data, axes)``.
 
-Each module also states ``SIZE`` (inches), ``AXES`` (rows, columns) and ``TITLE``. ``reproduce``
+Each module also states ``SIZE`` (inches) and ``AXES`` (rows, columns). ``reproduce``
 writes every registered figure. To add one, write a module beside these and list it in ``FIGURES``.
 """
 

@@ -16,7 +16,6 @@ from scaling_theory.scaling import logspace, scaling_curve
 if TYPE_CHECKING:
     import pandas as pd
 
-TITLE = "One manifold feature among discrete ones"
 SIZE = (9.0, 3.8)
 AXES = (1, 2)
 

@@ -19,7 +19,6 @@ from scaling_theory.population import Population
 if TYPE_CHECKING:
     import pandas as pd
 
-TITLE = "Phase diagram of discovery"
 SIZE = (11.0, 3.7)
 AXES = (1, 3)
 

@@ -18,7 +18,6 @@ from scaling_theory.theory import predict
 if TYPE_CHECKING:
     import pandas as pd
 
-TITLE = "Regimes: formulas and the exact solver"
 SIZE = (9.6, 2.9)
 AXES = (1, 1)
 

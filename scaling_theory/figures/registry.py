@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+from scaling_theory._progress import track
+
 #: Name of the files -> module that makes the figure.
 FIGURES: dict[str, str] = {
     "michaud2025_figure2_left": "scaling_theory.figures.regime_table",
@@ -25,6 +27,7 @@ def reproduce(
     only: Sequence[str] = (),
     preset: Preset = "quick",
     command: str = "scaling_theory.figures.reproduce",
+    progress: bool = False,
     on_done: Callable[[str, float], None] | None = None,
 ) -> list[Path]:
     """Make figures and write each as SVG and PNG beside its CSV and a JSON that says how.
@@ -39,6 +42,8 @@ def reproduce(
         "quick" or "paper"; recorded. Figures that rest on training carry it in their name.
     command
         What to record as the command that made the figures.
+    progress
+        Show a progress bar with an estimate of the time left on standard error.
     on_done
         Called with the name and the seconds of each figure when its files are written.
 
@@ -55,7 +60,7 @@ def reproduce(
         raise ValueError(f"only must name figures among {sorted(FIGURES)}, got {unknown[0]!r}")
     output.mkdir(parents=True, exist_ok=True)
     written = []
-    for name in names:
+    for name in track(names, "figures", len(names), enabled=progress):
         began = time.perf_counter()
         written.append(_write(name, output, preset, command))
         if on_done is not None:

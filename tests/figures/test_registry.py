@@ -1,0 +1,57 @@
+"""Every registered figure has the parts that ``reproduce`` needs, and its files say how."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from scaling_theory.figures import FIGURES, reproduce
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_module_states_its_parts(name: str) -> None:
+    module = importlib.import_module(FIGURES[name])
+    assert callable(module.data)
+    assert callable(module.draw)
+    assert len(module.SIZE) == 2
+    assert len(module.AXES) == 2
+
+
+def test_reproduce_writes_four_files_and_the_same_csv_twice(tmp_path: Path) -> None:
+    first = reproduce(tmp_path / "a", only=["figure2_right"], command="test")
+    second = reproduce(tmp_path / "b", only=["figure2_right"], command="test")
+    assert [p.name for p in first] == ["michaud2025_figure2_right.png"]
+    stem = "michaud2025_figure2_right"
+    assert {p.name for p in (tmp_path / "a").iterdir()} == {
+        f"{stem}.{ending}" for ending in ("png", "svg", "csv", "json")
+    }
+    assert (tmp_path / "a" / f"{stem}.csv").read_bytes() == (
+        tmp_path / "b" / f"{stem}.csv"
+    ).read_bytes()
+    assert first[0].read_bytes() == second[0].read_bytes()
+    assert json.loads((tmp_path / "a" / f"{stem}.json").read_text())["command"] == "test"
+    table = pd.read_csv(tmp_path / "a" / f"{stem}.csv")
+    worst = table[(table["beta"] == 0.1) & (table["latents"] == 10**8)].iloc[0]
+    assert worst["discovered"] == pytest.approx(3_330_771, rel=1e-4)
+
+
+def test_regime_table_converges_to_the_formulas() -> None:
+    module = importlib.import_module(FIGURES["michaud2025_figure2_left"])
+    table = module.data()
+    for kind in ("loss", "discovery"):
+        error = (table[f"measured_{kind}_exponent"] - table[f"{kind}_exponent"]).abs()
+        largest = table["latents"] == table["latents"].max()
+        limit = table["regime"] != "critical"
+        assert error[largest & limit].max() < 0.003  # the next order at N = 1e12, see the figure
+        assert (error[largest].to_numpy() <= error[table["latents"] == 10**4].to_numpy()).all()
+
+
+def test_unknown_figure_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="only must name figures among"):
+        reproduce(tmp_path, only=["nothing"])
+    with pytest.raises(ValueError, match="preset must be"):
+        reproduce(tmp_path, preset="huge")  # type: ignore[arg-type]
