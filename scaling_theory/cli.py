@@ -18,7 +18,7 @@ import numpy as np
 
 import scaling_theory as st
 from scaling_theory._cli_types import Count, Counts, Ranks
-from scaling_theory.figures import FIGURES, reproduce
+from scaling_theory.figures import reproduce
 from scaling_theory.scaling import scaling_rows
 
 _PROBLEM_OPTIONS = (
@@ -146,7 +146,8 @@ def allocate(latents: int, as_json: bool, **problem: Any) -> None:
     )  # fmt: skip
     _print({key: getattr(at, key) for key in keys}, as_json)
     if not as_json and len(at.population.labels) > 1:
-        click.echo("\n" + at.by_group().to_string(index=False))
+        groups = at.by_group().to_string(index=False, float_format="{:.6g}".format)
+        click.echo(f"\n{groups}")
 
 
 @app.command()
@@ -186,7 +187,7 @@ def simulate(latents: list[int], output: Path | None, as_json: bool, **problem: 
     elif as_json:
         click.echo(json.dumps(rows))
     else:
-        click.echo(table.to_string(index=False))
+        click.echo(table.to_string(index=False, float_format="{:.6g}".format))
     if stopped:
         raise KeyboardInterrupt
 
@@ -273,14 +274,17 @@ def fit(
 )
 def reproduce_figures(only: Sequence[str], preset: Any, output: Path) -> None:
     """Make every figure: SVG and PNG, the CSV it is drawn from, and a JSON that says how."""
-    click.echo(f"writing to {output}{'/' if output.name else ''}: {', '.join(FIGURES)}", err=True)
     command = " ".join(
         ["scaling-theory reproduce", *(f"--only {o}" for o in only), f"--preset {preset}"]
     )
     reproduce(
-        output, only, preset, command,
-        on_done=lambda name, seconds: click.echo(f"{name}  {seconds:.1f} s", err=True),
-    )  # fmt: skip
+        output,
+        only,
+        preset,
+        command,
+        progress=sys.stderr.isatty(),
+        on_done=lambda name, seconds: click.echo(f"{output / name}.*  {seconds:.1f} s", err=True),
+    )
 
 
 def main() -> None:
