@@ -1,5 +1,6 @@
-"""Closed forms: regimes, exponents and constants."""
+"""Closed forms: regimes, exponents, constants and the uniform law."""
 
-from scaling_theory.theory.regimes import Prediction, level_set_sum, predict
+from scaling_theory.theory.regimes import Prediction, predict
+from scaling_theory.theory.uniform import UniformLaw, level_set_sum, uniform_law
 
-__all__ = ["Prediction", "level_set_sum", "predict"]
+__all__ = ["Prediction", "UniformLaw", "level_set_sum", "predict", "uniform_law"]

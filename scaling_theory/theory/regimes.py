@@ -1,4 +1,4 @@
-"""Regimes of the allocation problem: exponents and leading constants in closed form.
+"""Regimes of the allocation problem: exponents, leading constants, crossover.
 
 For frequencies p_i = c (i + offset)^-(1+alpha) over infinitely many features that share one curve
 with gains m(n), and gamma = (1+alpha)/(1+beta):
@@ -11,8 +11,8 @@ with gains m(n), and gamma = (1+alpha)/(1+beta):
 - critical, alpha = beta: logarithms, summed by the Lambert W function.
 
 The exponents are those of Michaud, Gorton and McGrath (2025), appendix B.3 and B.4, after Brill
-(2024). The constants and the critical case are derived here: a level set holds the ranks up to
-(c m(n)/price)^(1/(1+alpha)), and both sums are over level sets.
+(2024). The constants, the critical case and the uniform law behind :meth:`Prediction.loss` are
+derived here, see ``theory/uniform.py``.
 """
 
 from __future__ import annotations
@@ -24,16 +24,13 @@ from typing import Any, Literal, final
 import numpy as np
 
 from scaling_theory import _validate
-from scaling_theory._sums import power_sum_after
 from scaling_theory._validate import Floats
 from scaling_theory.curves import LossCurve, PowerLawCurve
 from scaling_theory.frequencies import PowerLawFrequencies, ShiftedPower
 from scaling_theory.population import Population
+from scaling_theory.theory.uniform import UniformLaw, uniform_law
 
 Regime = Literal["benign", "critical", "pathological"]
-
-#: Gains summed one by one before the power tail takes over.
-_DIRECT = 100_000
 
 
 @final
@@ -52,6 +49,8 @@ class Prediction:
     loss_constant, discovery_constant
         Their leading constants. In the critical case they multiply N^-alpha (ln N)^(1+alpha) and
         N / ln N, which real N approach too slowly to be of use: see :meth:`loss`.
+    crossover
+        N from which the local slope of the loss is within 10% of its limit; inf if beyond 1e299.
     """
 
     regime: Regime
@@ -62,37 +61,30 @@ class Prediction:
     discovery_exponent: float
     loss_constant: float
     discovery_constant: float
-    _log_constant: float = field(default=math.nan, repr=False)  # G of the critical case
+    crossover: float
+    _law: UniformLaw = field(repr=False)
 
     def loss(self, latents: Any) -> Floats:
         """Predicted excess loss for N latents, shape (k,) or one number -> shape (k,).
 
-        The leading term; in the critical case the Lambert-W form, accurate from N of about 1e3.
+        By the uniform law: for curves with a power tail within 1e-3 of the exact optimum from
+        N = 1e3 on and within 1e-6 from 1e9 on, on both sides of alpha = beta.
         """
-        n = self._latents(latents)
-        if self.regime != "critical":
-            return np.asarray(self.loss_constant * np.power(n, -self.loss_exponent))
-        kappa, w = self._kappa(n)
-        a = self.alpha
-        return np.asarray(self.loss_constant * kappa**-a * (w + 1.0 + 1.0 / a))
+        return self._law.solve(self._latents(latents))[1]
 
     def discovered(self, latents: Any) -> Floats:
-        """Predicted D(N), as :meth:`loss`."""
+        """Predicted D(N), a real number, as :meth:`loss`; within about two features or 0.1%."""
+        log_rank, _, _ = self._law.solve(self._latents(latents))
+        return np.asarray(np.maximum(np.exp(log_rank) - self._law.offset - 0.5, 0.0))
+
+    def loss_slope(self, latents: Any) -> Floats:
+        """Predicted local slope d ln excess / d ln N = -price N / excess."""
         n = self._latents(latents)
-        if self.regime != "critical":
-            return np.asarray(self.discovery_constant * np.power(n, self.discovery_exponent))
-        return np.asarray(self.discovery_constant * self._kappa(n)[0])
+        _, excess, price = self._law.solve(n)
+        return np.asarray(-price * n / excess)
 
     def _latents(self, latents: Any) -> Floats:
-        return _validate.reals("latents", np.atleast_1d(np.asarray(latents)), low=1.0, high=1e300)
-
-    def _kappa(self, n: Floats) -> tuple[Floats, Floats]:
-        """Solve N = kappa (ln kappa + G)."""
-        from scipy.special import lambertw
-
-        argument: Any = n * math.exp(self._log_constant)
-        w = np.real(lambertw(argument))
-        return np.asarray(n / w), np.asarray(w)
+        return _validate.reals("latents", np.atleast_1d(np.asarray(latents)), low=1.0, high=1e200)
 
 
 def predict(
@@ -151,98 +143,21 @@ def _predict(law: ShiftedPower, curve: LossCurve, magnitude: float) -> Predictio
     first = float(curve.envelope_gain(np.ones(1))[0])
     if first <= 0.0:
         raise ValueError(f"curve must fall somewhere, got {curve!r}, on which no latent gains")
-    c = law.normaliser * magnitude
-    gamma = (1.0 + alpha) / (1.0 + beta)
-    if beta == math.inf or not math.isclose(alpha, beta, rel_tol=1e-12):
-        if beta > alpha:
-            s = level_set_sum(curve, alpha)
-            return Prediction(
-                "benign",
-                alpha,
-                beta,
-                gamma,
-                alpha,
-                1.0,
-                c * first / alpha * s ** (1.0 + alpha),
-                1.0 / s,
-            )
-        assert curve.power_tail is not None  # a finite beta
-        scale = curve.power_tail[0]
-        z = float(power_sum_after(np.zeros(1), gamma, law.shift, None)[0])
-        return Prediction(
-            "pathological",
-            alpha,
-            beta,
-            gamma,
-            beta,
-            1.0 / gamma,
-            scale * c * z ** (1.0 + beta),
-            (first / (scale * beta)) ** (1.0 / (1.0 + alpha)) * z ** (-1.0 / gamma),
-        )
-    from scipy.special import digamma
-
-    assert curve.power_tail is not None
+    uniform = uniform_law(law, curve, magnitude)
+    gamma, c = uniform.gamma, uniform.normaliser
+    ends = uniform.crossover(0.1), uniform
+    if beta == math.inf or (beta > alpha and not uniform.critical):
+        s = uniform.level_sum
+        constants = c * first / alpha * s ** (1.0 + alpha), 1.0 / s
+        return Prediction("benign", alpha, beta, gamma, alpha, 1.0, *constants, *ends)
+    assert curve.power_tail is not None  # a finite beta
     scale = curve.power_tail[0]
-    log_constant = -float(digamma(1.0 + law.shift)) + _gain_constant(curve) - 1.0
-    return Prediction(
-        "critical",
-        alpha,
-        beta,
-        1.0,
-        alpha,
-        1.0,
-        c * scale,
-        (first / (scale * beta)) ** (1.0 / (1.0 + alpha)),
-        log_constant,
-    )
-
-
-def level_set_sum(curve: LossCurve, alpha: float) -> float:
-    """S = sum_n (m(n)/m(1))^(1/(1+alpha)): latents per discovered feature in the benign regime.
-
-    Sums the gains one by one and a power tail by Euler-Maclaurin; needs beta > alpha.
-    """
-    power = 1.0 / (1.0 + alpha)
-    first = float(curve.envelope_gain(np.ones(1))[0])
-    tail = curve.power_tail
-    if tail is None:
-        end = int(curve.latents_for_gain(max(first * 1e-20 ** (1.0 + alpha), 1e-300))[0])
-        return _gain_sum(curve, power, min(max(end, 1), 10**8)) / float(first**power)
-    scale, beta, shift = tail
-    rest = _tail_sum(beta, shift, power)
-    return (_gain_sum(curve, power, _DIRECT) + float((scale * beta) ** power) * rest) / float(
-        first**power
-    )
-
-
-def _gain_constant(curve: LossCurve) -> float:
-    """Return gamma_m = lim sum_{n<=M} (m(n)/(a beta))^(1/(1+beta)) - ln M."""
-    from scipy.special import digamma
-
-    assert curve.power_tail is not None
-    scale, beta, shift = curve.power_tail
-    power = 1.0 / (1.0 + beta)
-    direct = _gain_sum(curve, power, _DIRECT) * float((scale * beta) ** -power)
-    correction = power * (1.0 + beta) * (2.0 + beta) / 24.0
-    start = _DIRECT + 0.5 + shift
-    cubes = float(power_sum_after(np.array([float(_DIRECT)]), 3.0, shift - 0.5, None)[0])
-    return direct - float(digamma(start)) + correction * cubes
-
-
-def _tail_sum(beta: float, shift: float, power: float) -> float:
-    """Sum over n > _DIRECT of the gains' powers, in units of (scale beta)^power."""
-    at, s = np.array([float(_DIRECT)]), power * (1.0 + beta)
-    leading = float(power_sum_after(at, s, shift - 0.5, None)[0])
-    correction = power * (1.0 + beta) * (2.0 + beta) / 24.0
-    return leading + correction * float(power_sum_after(at, s + 2.0, shift - 0.5, None)[0])
-
-
-def _gain_sum(curve: LossCurve, power: float, upto: int) -> float:
-    total = 0.0
-    for start in range(1, upto + 1, 1_000_000):
-        n = np.arange(start, min(start + 1_000_000, upto + 1), dtype=np.float64)
-        total += float(np.power(curve.envelope_gain(n), power).sum())
-    return total
+    share = (first / (scale * beta)) ** (1.0 / (1.0 + alpha))
+    if uniform.critical:
+        return Prediction("critical", alpha, beta, 1.0, alpha, 1.0, c * scale, share, *ends)
+    z = uniform.rank_sum
+    constants = scale * c * z ** (1.0 + beta), share * z ** (-1.0 / gamma)
+    return Prediction("pathological", alpha, beta, gamma, beta, 1.0 / gamma, *constants, *ends)
 
 
 def _single(population: Population) -> tuple[ShiftedPower, LossCurve, float]:
