@@ -19,10 +19,9 @@ import numpy as np
 
 from scaling_theory import _validate
 from scaling_theory._validate import Floats, Ints
-from scaling_theory.allocation.counts import weights_at
+from scaling_theory.allocation.counts import checked_ranks, weights_at
 from scaling_theory.allocation.exact import floor_loss
 from scaling_theory.allocation.levels import solver_for
-from scaling_theory.frequencies import MAX_COUNT
 from scaling_theory.population import Block, ListedBlock, Population, TailBlock, locate
 
 #: Terms of each progression of ranks that are summed one by one before the integral takes over.
@@ -65,12 +64,7 @@ class ContinuousAllocation:
 
     def latents_at(self, ranks: Any) -> Floats:
         """Latents n_i of the given ranks, real numbers, shape (k,) or one number -> (k,)."""
-        at = _validate.wholes(
-            "ranks",
-            np.atleast_1d(np.asarray(ranks)),
-            low=1,
-            high=self.population.count or MAX_COUNT,
-        )
+        at = checked_ranks(self.population, ranks)
         out = np.zeros(at.shape)
         for block in self.population.blocks:
             inside, index = locate(block, at)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from scaling_theory import _validate
 from scaling_theory._validate import Floats, Ints
 from scaling_theory.curves import LossCurve
+from scaling_theory.frequencies import MAX_COUNT
 from scaling_theory.population import Block, ListedBlock, Population, locate
 
 
@@ -28,6 +31,12 @@ class Edge:
     price: float
     tie_rank: int = 0
     part: int = 0
+
+
+def checked_ranks(population: Population, ranks: Any) -> Ints:
+    """Return ranks, an array or one number, as an array after checking that they exist."""
+    at = np.atleast_1d(np.asarray(ranks))
+    return _validate.wholes("ranks", at, low=1, high=population.count or MAX_COUNT)
 
 
 def weights_at(block: Block, ranks: Ints, index: Ints) -> tuple[Floats, LossCurve]:

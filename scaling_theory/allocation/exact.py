@@ -12,7 +12,7 @@ import numpy as np
 
 from scaling_theory import _validate
 from scaling_theory._validate import Ints
-from scaling_theory.allocation.counts import Edge, counts_at
+from scaling_theory.allocation.counts import Edge, checked_ranks, counts_at
 from scaling_theory.allocation.levels import BlockSolver, Level, Ties, solver_for
 from scaling_theory.allocation.repair import repair
 from scaling_theory.allocation.search import Cut, find_cut
@@ -91,12 +91,7 @@ class Allocation:
 
     def latents_at(self, ranks: Any) -> Ints:
         """Latents n_i of the given ranks, shape (k,) or one number -> shape (k,)."""
-        at = _validate.wholes(
-            "ranks",
-            np.atleast_1d(np.asarray(ranks)),
-            low=1,
-            high=self.population.count or MAX_COUNT,
-        )
+        at = checked_ranks(self.population, ranks)
         out = counts_at(self.population, self._edge, at)
         for rank, n in self._changed.items():
             out[at == rank] = n

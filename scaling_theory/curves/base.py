@@ -264,3 +264,23 @@ class LossCurve(ABC):
         if np.ndim(value) == 0:
             return _validate.real(name, value, **bounds)
         return _validate.reals(name, value, **bounds)
+
+
+class ConvexCurve(LossCurve):
+    """A curve that is convex for all its parameters, and so is its own envelope."""
+
+    @property
+    @final
+    def convex(self) -> bool:
+        """Always."""
+        return True
+
+    @final
+    def envelope_excess(self, n: Floats) -> Floats:
+        """Return the excess."""
+        return self.excess(n)
+
+    @final
+    def segment(self, n: Floats) -> tuple[Floats, Floats]:
+        """Every whole number is a vertex."""
+        return n - 1.0, n

@@ -8,12 +8,12 @@ from typing import Any, ClassVar, final
 import numpy as np
 
 from scaling_theory._validate import Floats
-from scaling_theory.curves.base import LossCurve
+from scaling_theory.curves.base import ConvexCurve
 
 
 @final
 @dataclass(frozen=True, eq=False)
-class DiscreteCurve(LossCurve):
+class DiscreteCurve(ConvexCurve):
     """L(0) = 1 and L(n) = residual from n = 1 on: a feature that one latent explains.
 
     Parameters
@@ -41,26 +41,13 @@ class DiscreteCurve(LossCurve):
         """Infinite: nothing is gained after the first latent."""
         return np.inf if self.size is None else np.full(self.size, np.inf)
 
-    @property
-    def convex(self) -> bool:
-        """Always."""
-        return True
-
     def excess(self, n: Floats) -> Floats:
         """1 - residual before the first latent, 0 after it."""
         return np.asarray(np.where(n < 1.0, 1.0 - self.residual, 0.0))
 
-    def envelope_excess(self, n: Floats) -> Floats:
-        """Return the excess: the curve is convex."""
-        return self.excess(n)
-
     def envelope_gain(self, n: Floats) -> Floats:
         """1 - residual for the first latent, 0 for others."""
         return np.asarray(np.where(n == 1.0, 1.0 - self.residual, 0.0))
-
-    def segment(self, n: Floats) -> tuple[Floats, Floats]:
-        """Every whole number is a vertex."""
-        return n - 1.0, n
 
     def _invert(self, gain: Floats) -> tuple[Floats, Floats]:
         # Rounding of price / weight can hide a tie at the edge: let the predicate decide there.
@@ -71,7 +58,7 @@ class DiscreteCurve(LossCurve):
 
 @final
 @dataclass(frozen=True, eq=False)
-class ExponentialCurve(LossCurve):
+class ExponentialCurve(ConvexCurve):
     """L(n) = floor + scale exp(-rate n).
 
     Parameters
@@ -109,26 +96,13 @@ class ExponentialCurve(LossCurve):
         """Infinite: faster than any power."""
         return np.inf if self.size is None else np.full(self.size, np.inf)
 
-    @property
-    def convex(self) -> bool:
-        """Always."""
-        return True
-
     def excess(self, n: Floats) -> Floats:
         """Scale exp(-rate n)."""
         return np.asarray(self.scale * np.exp(-self.rate * n))
 
-    def envelope_excess(self, n: Floats) -> Floats:
-        """Return the excess: the curve is convex."""
-        return self.excess(n)
-
     def envelope_gain(self, n: Floats) -> Floats:
         """Scale exp(-rate (n-1)) (1 - exp(-rate)); underflows to 0 near n = 745 / rate."""
         return np.asarray(self.scale * -np.expm1(-self.rate) * np.exp(-self.rate * (n - 1.0)))
-
-    def segment(self, n: Floats) -> tuple[Floats, Floats]:
-        """Every whole number is a vertex."""
-        return n - 1.0, n
 
     def _invert(self, gain: Floats) -> tuple[Floats, Floats]:
         ratio = self.scale * -np.expm1(-self.rate) / gain
@@ -149,7 +123,7 @@ class ExponentialCurve(LossCurve):
 
 @final
 @dataclass(frozen=True, eq=False)
-class PlateauCurve(LossCurve):
+class PlateauCurve(ConvexCurve):
     """A basis solution: from L(0) = 1 in a straight line to the floor at 2 dimension, then flat.
 
     Parameters
@@ -193,28 +167,15 @@ class PlateauCurve(LossCurve):
         """Infinite: flat from 2 d on."""
         return np.inf if self.size is None else np.full(self.size, np.inf)
 
-    @property
-    def convex(self) -> bool:
-        """Always: linear, then flat."""
-        return True
-
     def excess(self, n: Floats) -> Floats:
         """(1 - floor) (1 - n / 2d), and 0 from 2d on."""
         left = np.maximum(2.0 * self.dimension - n, 0.0)
         return np.asarray((1.0 - self.floor) * (left / (2.0 * self.dimension)))
 
-    def envelope_excess(self, n: Floats) -> Floats:
-        """Return the excess: the curve is convex."""
-        return self.excess(n)
-
     def envelope_gain(self, n: Floats) -> Floats:
         """(1 - floor) / 2d up to n = 2d, then 0."""
         slope = (1.0 - self.floor) / (2.0 * self.dimension)
         return np.asarray(np.where(n <= 2.0 * self.dimension, slope, 0.0))
-
-    def segment(self, n: Floats) -> tuple[Floats, Floats]:
-        """Every whole number lies on the curve's own straight line."""
-        return n - 1.0, n
 
     def _invert(self, gain: Floats) -> tuple[Floats, Floats]:
         ratio = (1.0 - self.floor) / (2.0 * self.dimension) / gain
