@@ -46,8 +46,10 @@ class Counts(ParamType):
         if len(parts) == 1:
             return [one.convert(v, param, ctx) for v in parts[0].split(",")]
         low, high = one.convert(parts[0], param, ctx), one.convert(parts[1], param, ctx)
-        if len(parts) > 3 or not 1 <= low <= high:
-            self.fail(f"{value!r} is not a range LOW:HIGH or LOW:HIGH:POINTS, LOW >= 1", param, ctx)
+        if len(parts) > 3 or low < 1 or high < low:
+            self.fail(
+                f"{value!r} is not LOW:HIGH or LOW:HIGH:POINTS with 1 <= LOW <= HIGH", param, ctx
+            )
         if len(parts) == 3:
             points = one.convert(parts[2], param, ctx)
             try:
@@ -70,10 +72,12 @@ class Ranks(ParamType):
         for part in str(value).split(","):
             ends = part.split("-")
             try:
-                numbers = [int(float(e)) for e in ends]
+                numbers = [int(e) for e in ends]
             except ValueError:
                 self.fail(f"{value!r} is not a list of ranks such as 1,5 or 1-20", param, ctx)
-            if len(numbers) > 2 or numbers[-1] - numbers[0] > 10**7:
-                self.fail(f"{value!r} is not a list of ranks such as 1,5 or 1-20", param, ctx)
+            if len(numbers) > 2 or numbers[-1] < numbers[0]:
+                self.fail(f"{part!r} is not a range of ranks such as 1-20", param, ctx)
+            if numbers[-1] - numbers[0] >= 10**7:
+                self.fail(f"{part!r} names more than the allowed 10 million ranks", param, ctx)
             out.extend(range(numbers[0], numbers[-1] + 1))
         return out

@@ -33,16 +33,16 @@ def real(
     """Return ``value`` as a finite float inside the given range, or raise ValueError."""
     allowed = _range(low, high, low_open, high_open)
     if isinstance(value, bool | np.bool_ | str | bytes | None) or np.ndim(value) != 0:
-        raise ValueError(f"{name} must be a number {allowed}, got {value!r}")
+        raise ValueError(f"{name} must be a number {allowed}, got {_show(value)}")
     try:
         number = float(value)
     except (TypeError, ValueError):
-        raise ValueError(f"{name} must be a number {allowed}, got {value!r}") from None
+        raise ValueError(f"{name} must be a number {allowed}, got {_show(value)}") from None
     inside = (number > low if low_open else number >= low) and (
         number < high if high_open else number <= high
     )
     if not (math.isfinite(number) and inside):
-        raise ValueError(f"{name} must be a number {allowed}, got {value!r}")
+        raise ValueError(f"{name} must be a number {allowed}, got {_show(value)}")
     return number
 
 
@@ -67,7 +67,7 @@ def reals(
     if bad.any():
         where = int(np.argmax(bad))
         raise ValueError(
-            f"{name} must hold numbers {allowed}, got {name}[{where}] = {array[where]!r}"
+            f"{name} must hold numbers {allowed}, got {name}[{where}] = {_show(array[where])}"
         )
     out.flags.writeable = False
     return out
@@ -81,7 +81,7 @@ def whole(name: str, value: Any, *, low: int = 0, high: int | None = None) -> in
         else (f"a whole number in [{low}, {high}]")
     )
     if isinstance(value, bool | np.bool_ | str | bytes | None) or np.ndim(value) != 0:
-        raise ValueError(f"{name} must be {allowed}, got {value!r}")
+        raise ValueError(f"{name} must be {allowed}, got {_show(value)}")
     if isinstance(value, np.ndarray):
         value = value.item()
     if isinstance(value, numbers.Integral):
@@ -90,12 +90,12 @@ def whole(name: str, value: Any, *, low: int = 0, high: int | None = None) -> in
         try:
             as_float = float(value)
         except (TypeError, ValueError):
-            raise ValueError(f"{name} must be {allowed}, got {value!r}") from None
+            raise ValueError(f"{name} must be {allowed}, got {_show(value)}") from None
         if not (math.isfinite(as_float) and as_float.is_integer()):
-            raise ValueError(f"{name} must be {allowed}, got {value!r}")
+            raise ValueError(f"{name} must be {allowed}, got {_show(value)}")
         number = int(as_float)
     if number < low or (high is not None and number > high):
-        raise ValueError(f"{name} must be {allowed}, got {value!r}")
+        raise ValueError(f"{name} must be {allowed}, got {_show(value)}")
     return number
 
 
@@ -118,7 +118,7 @@ def wholes(name: str, values: Any, *, low: int = 0, high: int | None = None) -> 
         bad |= array > high
     if bad.any():
         where = int(np.argmax(bad))
-        raise ValueError(f"{name} must hold {allowed}, got {name}[{where}] = {array[where]!r}")
+        raise ValueError(f"{name} must hold {allowed}, got {name}[{where}] = {_show(array[where])}")
     out = array.astype(np.int64)
     out.flags.writeable = False
     return out
@@ -142,6 +142,11 @@ def _as_array(name: str, values: Any, allowed: str) -> npt.NDArray[Any]:
     if array.size == 0:
         raise ValueError(f"{name} must not be empty: it holds {allowed}")
     return array
+
+
+def _show(value: Any) -> str:
+    """Repr of a value as a person writes it, cut short."""
+    return _short(value.item() if isinstance(value, np.generic) else value)
 
 
 def _range(low: float, high: float, low_open: bool, high_open: bool) -> str:

@@ -17,91 +17,10 @@ import click
 import numpy as np
 
 import scaling_theory as st
-from scaling_theory._cli_types import Count, Counts, Ranks
+from scaling_theory._cli_problem import population_from, problem_options
+from scaling_theory._cli_types import Count, Counts
 from scaling_theory.figures import reproduce
 from scaling_theory.scaling import scaling_rows
-
-_PROBLEM_OPTIONS = (
-    click.option("--alpha", type=float, required=True, help="Frequencies p_i ~ i^-(1+alpha)."),
-    click.option(
-        "--beta",
-        type=float,
-        help="Manifolds: loss (n+shift)^-beta. [default: no manifolds, all features discrete]",
-    ),
-    click.option(
-        "--shift",
-        type=float,
-        default=1.0,
-        show_default=True,
-        help="Shift of the manifolds' law; 0 for the paper's n^-beta.",
-    ),
-    click.option("--features", type=Count(), help="Number of features. [default: infinitely many]"),
-    click.option(
-        "--manifold-ranks",
-        type=Ranks(),
-        help="Only these ranks are manifolds (1 or 1,5 or 1-20); the others are discrete.",
-    ),
-    click.option(
-        "--manifold-share",
-        type=float,
-        help="Only this share of the features, drawn at random, are manifolds.",
-    ),
-    click.option(
-        "--residual", type=float, help="Loss of a discovered discrete feature. [default: 0]"
-    ),
-    click.option(
-        "--seed",
-        type=Count(),
-        default=0,
-        show_default=True,
-        help="Of the draw with --manifold-share.",
-    ),
-)
-
-
-def _problem(command: Any) -> Any:
-    """Attach the options that state a population."""
-    for option in reversed(_PROBLEM_OPTIONS):
-        command = option(command)
-    return command
-
-
-def _population(
-    alpha: float,
-    beta: float | None,
-    shift: float,
-    features: int | None,
-    manifold_ranks: list[int] | None,
-    manifold_share: float | None,
-    residual: float | None,
-    seed: int,
-) -> st.Population:
-    frequencies = st.PowerLawFrequencies(alpha, count=features)
-    if manifold_ranks is not None and manifold_share is not None:
-        raise click.UsageError("give at most one of --manifold-ranks and --manifold-share")
-    some = manifold_ranks is not None or manifold_share is not None
-    if some and beta is None:
-        raise click.UsageError("--manifold-ranks and --manifold-share need --beta")
-    if residual is not None and beta is not None and not some:
-        raise click.UsageError(
-            "--residual is of discrete features, but with --beta alone all are manifolds"
-        )
-    discrete = st.DiscreteCurve(residual or 0.0)
-    if beta is None:
-        return st.Population(frequencies, discrete, label="discrete")
-    manifold = st.PowerLawCurve(beta=beta, shift=shift)
-    if manifold_ranks is not None:
-        return st.Population(
-            frequencies, discrete, ranks={tuple(manifold_ranks): manifold}, label="discrete"
-        )
-    if manifold_share is not None:
-        groups = {
-            "manifold": (manifold_share, manifold),
-            "discrete": (1.0 - manifold_share, discrete),
-        }
-        return st.Population.mixture(frequencies, groups, seed)
-    return st.Population(frequencies, manifold, label="manifold")
-
 
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 
@@ -117,47 +36,88 @@ def app() -> None:
     "--alpha", type=float, required=True, help="Frequencies p_i ~ i^-(1+alpha), greater than 0."
 )
 @click.option(
-    "--beta", type=float, required=True, help="Every feature: loss (1+n)^-beta, greater than 0."
+    "--beta", type=float, required=True, help="Every feature: loss (n+shift)^-beta, beta > 0."
 )
+@click.option(
+    "--shift", type=float, default=1.0, show_default=True, help="0 for the paper's n^-beta."
+)
+@click.option("--latents", type=Counts(), help="Also predict excess loss and D at these budgets.")
 @_JSON
-def regime(alpha: float, beta: float, as_json: bool) -> None:
-    """Regime, exponents and leading constants, in closed form."""
-    said = st.predict(alpha=alpha, beta=beta)
+def regime(
+    alpha: float, beta: float, shift: float, latents: list[int] | None, as_json: bool
+) -> None:
+    """Regime, exponents and leading constants, in closed form.
+
+    The laws with their constants are limits for large N: the local slope of the loss is within 10%
+    of its limit from N = crossover on. With --latents the prediction itself is printed, which also
+    holds before that.
+    """
+    said = st.predict(alpha=alpha, curve=st.PowerLawCurve(beta=beta, shift=shift))
     keys = (
         "regime", "alpha", "beta", "loss_exponent", "discovery_exponent", "loss_constant",
-        "discovery_constant",
+        "discovery_constant", "crossover",
     )  # fmt: skip
-    _print({key: getattr(said, key) for key in keys}, as_json)
+    values = {key: getattr(said, key) for key in keys}
+    logs = said.regime == "critical"
+    values["loss_law"] = f"{said.loss_constant:.4g} N^-{said.loss_exponent:.4g}" + (
+        f" (ln N)^{1.0 + alpha:.4g}" if logs else ""
+    )
+    values["discovery_law"] = f"{said.discovery_constant:.4g} N" + (
+        " / ln N" if logs else f"^{said.discovery_exponent:.4g}"
+    )
+    if latents is not None:
+        rows = zip(latents, said.loss(latents), said.discovered(latents), strict=True)
+        values["predictions"] = [
+            {"latents": n, "excess_loss": float(e), "discovered": float(d)} for n, e, d in rows
+        ]
+    _print(values, as_json)
 
 
 @app.command()
-@_problem
-@click.option("--latents", type=Count(), required=True, help="Budget N, up to 1e15.")
+@problem_options
+@click.option("--latents", type=Count(), help="Budget N, up to 1e15.")
+@click.option("--to-loss", type=float, help="Instead: as many latents as this loss takes.")
+@click.option("--to-discover", type=Count(), help="Instead: as many as so many features take.")
 @_JSON
-def allocate(latents: int, as_json: bool, **problem: Any) -> None:
-    """Solve one allocation exactly."""
+def allocate(
+    latents: int | None,
+    to_loss: float | None,
+    to_discover: int | None,
+    as_json: bool,
+    **problem: Any,
+) -> None:
+    """Solve one allocation exactly.
+
+    discovered: features with at least one latent. price: gain of the last latent spent. gap: bound
+    on the distance from the optimum. idle: latents that could buy nothing (status saturated).
+    """
+    if sum(v is not None for v in (latents, to_loss, to_discover)) != 1:
+        raise click.UsageError("give exactly one of --latents, --to-loss and --to-discover")
+    population = population_from(**problem)
+    if latents is None:
+        latents = st.latents_for(population, loss=to_loss, discovered=to_discover)
     if latents > 10**13 and sys.stderr.isatty():
         about = 5.0 * (latents / 1e15) ** 0.5  # seconds at alpha = beta, the slowest case
         click.echo(f"solving: a few seconds (up to about {about:.0f} s)", err=True)
-    at = st.allocate(_population(**problem), latents)
+    at = st.allocate(population, latents)
     keys = (
         "latents", "total", "idle", "discovered", "loss", "excess_loss", "price", "gap", "status",
         "seconds",
     )  # fmt: skip
-    _print({key: getattr(at, key) for key in keys}, as_json)
-    if not as_json and len(at.population.labels) > 1:
-        groups = at.by_group().to_string(index=False, float_format="{:.6g}".format)
-        click.echo(f"\n{groups}")
+    values = {key: getattr(at, key) for key in keys}
+    if len(population.labels) > 1:
+        values["groups"] = at.by_group().to_dict("records")
+    _print(values, as_json)
 
 
 @app.command()
-@_problem
+@problem_options
 @click.option(
     "--latents",
     type=Counts(),
     default="1e2:1e8:25",
     show_default=True,
-    help="Budgets: 100 or 4:1024 (doubling) or 1e2:1e8:25 (log scale).",
+    help="Budgets: 100 or 1,10,100 or 4:1024 (doubling) or 1e2:1e8:25 (log scale).",
 )
 @click.option(
     "--output",
@@ -168,24 +128,31 @@ def allocate(latents: int, as_json: bool, **problem: Any) -> None:
 def simulate(latents: list[int], output: Path | None, as_json: bool, **problem: Any) -> None:
     """Loss, discovery and local slopes over a range of budgets.
 
-    Ctrl-C prints or writes the rows that are done.
+    efficiency: discovered / latents. loss_slope and discovery_slope: local slopes of ln excess loss
+    and ln discovered against ln N. The other columns as in allocate. Ctrl-C prints or writes the
+    rows that are done.
     """
     import pandas as pd
 
+    if output is not None:
+        if as_json:
+            raise click.UsageError("give at most one of --output and --json")
+        with output.open("a"):  # fail before the work, not after it
+            pass
     rows: list[dict[str, Any]] = []
-    population = _population(**problem)
+    population = population_from(**problem)
     stopped = False
     try:
         for row in scaling_rows(population, latents, progress=sys.stderr.isatty()):
-            rows.append(row)
+            rows.append(row)  # kept row by row, for Ctrl-C
     except KeyboardInterrupt:
         stopped = True
     table = pd.DataFrame(rows)
     if output is not None:
         table.to_csv(output, index=False)
-        click.echo(f"{len(rows)} rows written to {output}")
+        click.echo(f"{len(rows)} of {len(latents)} rows written to {output}")
     elif as_json:
-        click.echo(json.dumps(rows))
+        click.echo(json.dumps(_finite(rows)))
     else:
         click.echo(table.to_string(index=False, float_format="{:.6g}".format))
     if stopped:
@@ -217,7 +184,8 @@ def fit(
 ) -> None:
     """Fit loss = scale n^-exponent + floor to DATA: a CSV file or a built-in data set.
 
-    Built-in: oneill2024_table2 (with --loss normalised_mse --where corpus=astro-ph --where k=16).
+    Errors are taken as proportional to the loss; intervals are profile intervals. Built-in data:
+    oneill2024_table2 (with --loss normalised_mse --where corpus=astro-ph --where k=16).
     """
     table = _table(data)
     for condition in where:
@@ -228,6 +196,8 @@ def fit(
                 f"got {condition!r}"
             )
         table = table[table[column].map(lambda cell, v=value: _same(cell, v))]
+    if table.empty:
+        raise click.UsageError(f"no row of {data} is left" + " by --where" * bool(where))
     for option, column in (("--n", n_column), ("--loss", loss_column)):
         if column not in table:
             raise click.UsageError(
@@ -251,6 +221,9 @@ def fit(
             "floor": found.floor,
             "intervals": {name: list(ends) for name, ends in found.intervals.items()},
             "status": found.status,
+            "message": found.message,
+            "points": found.n_points,
+            "level": found.level,
         },
         as_json,
     )
@@ -310,16 +283,22 @@ def _fail(message: str) -> None:
 
 def _print(values: dict[str, Any], as_json: bool) -> None:
     if as_json:
-        click.echo(json.dumps({key: _finite(value) for key, value in values.items()}))
+        click.echo(json.dumps(_finite(values)))
         return
+    tables = {key: value for key, value in values.items() if isinstance(value, list)}
     for key, value in values.items():
         if isinstance(value, dict):
             for name, ends in value.items():
                 click.echo(f"{name} interval".ljust(20) + "  ".join(f"{e:.6g}" for e in ends))
         elif isinstance(value, float):
             click.echo(key.ljust(20) + f"{value:.10g}")
-        else:
+        elif key not in tables and value != "":
             click.echo(key.ljust(20) + (f"{value:,}" if isinstance(value, int) else str(value)))
+    for rows in tables.values():
+        import pandas as pd
+
+        text = pd.DataFrame(rows).to_string(index=False, float_format="{:.6g}".format)
+        click.echo(f"\n{text}")
 
 
 def _finite(value: Any) -> Any:

@@ -42,17 +42,27 @@ class Frequencies(ABC):
         """The constant c of p_i ~ c i^-(1+alpha); nan where no law is stated."""
 
     @abstractmethod
-    def at(self, ranks: Ints | Floats) -> Floats:
-        """Frequency of each rank: whole numbers >= 1, shape (n,) -> shape (n,)."""
+    def _at(self, ranks: Ints | Floats) -> Floats:
+        """Frequency of each rank, unchecked: shape (k,) -> (k,)."""
 
     @abstractmethod
-    def mass_after(self, ranks: Ints | Floats) -> Floats:
-        """Sum of p_i over i > rank, for ranks >= 0: shape (n,) -> shape (n,)."""
+    def _mass_after(self, ranks: Ints | Floats) -> Floats:
+        """Sum of p_i over i > rank, unchecked: shape (k,) -> (k,)."""
 
     @final
-    def at_ranks(self, ranks: Any) -> Floats:
-        """Frequency of each rank, after checking that the ranks exist."""
-        return self.at(_validate.wholes("ranks", ranks, low=1, high=self.count or MAX_COUNT))
+    def at(self, ranks: Any) -> Floats:
+        """Frequency p_i of each rank, whole numbers from 1, shape (k,) or one number -> (k,)."""
+        most = self.count or MAX_COUNT
+        return self._at(
+            _validate.wholes("ranks", np.atleast_1d(np.asarray(ranks)), low=1, high=most)
+        )
+
+    @final
+    def mass_after(self, ranks: Any) -> Floats:
+        """Sum of p_i over i > rank, for whole ranks from 0, shape (k,) or one number -> (k,)."""
+        most = self.count or MAX_COUNT
+        at = _validate.wholes("ranks", np.atleast_1d(np.asarray(ranks)), low=0, high=most)
+        return self._mass_after(at)
 
 
 class ShiftedPower(Frequencies):
@@ -84,13 +94,13 @@ class ShiftedPower(Frequencies):
         return self.total / self._unit_mass
 
     @final
-    def at(self, ranks: Ints | Floats) -> Floats:
+    def _at(self, ranks: Ints | Floats) -> Floats:
         """Frequency of each rank."""
         x = np.ascontiguousarray(ranks, dtype=np.float64) + self.shift
         return np.asarray(self.normaliser * np.power(x, -(1.0 + self.alpha)))
 
     @final
-    def mass_after(self, ranks: Ints | Floats) -> Floats:
+    def _mass_after(self, ranks: Ints | Floats) -> Floats:
         """Sum of p_i over i > rank, as a sum of positive terms (no cancellation)."""
         k = np.asarray(ranks, dtype=np.float64)
         return self.normaliser * power_sum_after(k, 1.0 + self.alpha, self.shift, self.count)
@@ -210,7 +220,7 @@ class EmpiricalFrequencies(Frequencies):
 
     @property
     def tail_exponent(self) -> float:
-        """Not stated by a list of numbers: nan (see ``fit_frequencies`` for an estimate)."""
+        """Not stated by a list of numbers: nan."""
         return float("nan")
 
     @property
@@ -218,11 +228,11 @@ class EmpiricalFrequencies(Frequencies):
         """Not stated by a list of numbers: nan."""
         return float("nan")
 
-    def at(self, ranks: Ints | Floats) -> Floats:
+    def _at(self, ranks: Ints | Floats) -> Floats:
         """Frequency of each rank."""
         return self.values[np.asarray(ranks).astype(np.int64) - 1]
 
-    def mass_after(self, ranks: Ints | Floats) -> Floats:
+    def _mass_after(self, ranks: Ints | Floats) -> Floats:
         """Sum of the values listed after each rank."""
         return self._tails[np.asarray(ranks).astype(np.int64)]
 
@@ -233,7 +243,8 @@ class EmpiricalFrequencies(Frequencies):
 
 def _check_power(law: PowerLawFrequencies | ZipfMandelbrotFrequencies) -> None:
     if law.count is None:
-        alpha = _validate.real("alpha", law.alpha, low=0.0, low_open=True, high=100.0)
+        name = "alpha (with infinitely many features; count= allows more)"
+        alpha = _validate.real(name, law.alpha, low=0.0, low_open=True, high=100.0)
     else:
         count = _validate.whole("count", law.count, low=1, high=MAX_COUNT)
         object.__setattr__(law, "count", count)

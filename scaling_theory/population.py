@@ -10,7 +10,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from fractions import Fraction
 from math import lcm
 from typing import Any, Self, final
@@ -18,6 +18,7 @@ from typing import Any, Self, final
 import numpy as np
 
 from scaling_theory import _validate
+from scaling_theory._repr import compact
 from scaling_theory._validate import Floats, Ints
 from scaling_theory.curves import LossCurve
 from scaling_theory.frequencies import MAX_COUNT, Frequencies, ShiftedPower
@@ -30,7 +31,7 @@ _MAX_PERIOD = 10_000
 
 
 @final
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Group:
     """Features that share a label and a curve.
 
@@ -52,6 +53,9 @@ class Group:
     curve: LossCurve
     ranks: Any = None
     magnitude: Any = 1.0
+
+    def __repr__(self) -> str:
+        return compact(self)
 
     def __post_init__(self) -> None:
         if not isinstance(self.label, str) or not self.label:
@@ -113,7 +117,7 @@ Block = ListedBlock | TailBlock
 
 
 @final
-@dataclass(frozen=True, eq=False, init=False)
+@dataclass(frozen=True, eq=False, init=False, repr=False)
 class Population:
     """Features with their frequencies and loss curves.
 
@@ -138,9 +142,8 @@ class Population:
     """
 
     frequencies: Frequencies
-    labels: tuple[str, ...]
     groups: tuple[Group, ...]
-    blocks: tuple[Block, ...] = field(repr=False)
+    blocks: tuple[Block, ...]
 
     def __init__(
         self,
@@ -220,6 +223,14 @@ class Population:
         _build(new, frequencies, members, (drawn, pattern))
         return new
 
+    def __repr__(self) -> str:
+        return f"Population({self.frequencies!r}, {list(self.groups)!r})"
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Labels of the groups."""
+        return tuple(group.label for group in self.groups)
+
     @property
     def count(self) -> int | None:
         """Number of features, or None for infinitely many."""
@@ -265,7 +276,6 @@ def _build(
     )
     for name, value in {
         "frequencies": frequencies,
-        "labels": tuple(labels),
         "groups": tuple(groups),
         "blocks": tuple(blocks),
     }.items():
@@ -354,7 +364,7 @@ def _blocks_drawn(
 def _listed(
     frequencies: Frequencies, index: int, group: Group, ranks: Ints, at: Ints
 ) -> ListedBlock:
-    p = frequencies.at(ranks)
+    p = frequencies._at(ranks)
     magnitude = group.magnitude[at] if isinstance(group.magnitude, np.ndarray) else group.magnitude
     return ListedBlock(index, group.curve.take(at), ranks, p, p * magnitude)
 

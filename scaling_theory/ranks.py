@@ -112,14 +112,14 @@ class TailRanks:
         if self.count is not None:
             k = np.minimum(k, self.count)
         if self.period == 1:
-            mass = law.mass_after(k)
+            mass = law._mass_after(k)
         elif 2 * self.residues.size > self.period:
             others = np.setdiff1d(np.arange(1, self.period + 1), self.residues)
-            mass = law.mass_after(k) - self._progressions(law, k, others)
+            mass = law._mass_after(k) - self._progressions(law, k, others)
         else:
             mass = self._progressions(law, k, self.residues)
         if self.excluded.size:
-            tails = np.append(np.cumsum(law.at(self.excluded)[::-1])[::-1], 0.0)
+            tails = np.append(np.cumsum(law._at(self.excluded)[::-1])[::-1], 0.0)
             mass = mass - tails[np.searchsorted(self.excluded, k, side="right")]
         return np.asarray(mass)
 

@@ -31,6 +31,11 @@ def logspace(low: Any, high: Any, points: Any = None) -> Ints:
         From 1 to 1e15.
     points
         How many before duplicates are dropped; four per factor of 10 by default.
+
+    Returns
+    -------
+    Ints
+        Increasing, shape (k,) with k at most ``points``.
     """
     first = _validate.real("low", low, low=1.0, high=MAX_LATENTS)
     last = _validate.real("high", high, low=first, high=MAX_LATENTS)
@@ -58,7 +63,8 @@ def scaling_curve(population: Population, latents: Any, *, progress: bool = Fals
     DataFrame
         One row a budget: latents, loss, excess_loss, discovered, efficiency (D/N), price,
         loss_slope (d ln excess / d ln N = -price N / excess, exact), discovery_slope
-        (d ln D / d ln N over +-10% of the price).
+        (d ln D / d ln N between prices 10% above and below; coarse while D is small, nan where
+        no latent lies between), gap and status as in :class:`Allocation`.
     """
     import pandas as pd
 
@@ -89,6 +95,8 @@ def _row(at: Allocation) -> dict[str, Any]:
         "price": at.price,
         "loss_slope": slope,
         "discovery_slope": _discovery_slope(at),
+        "gap": at.gap,
+        "status": at.status,
     }
 
 

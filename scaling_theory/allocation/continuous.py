@@ -42,7 +42,7 @@ class ContinuousAllocation:
     total
         Latents spent, a real number: ``latents`` to rounding, or less if saturated.
     discovered
-        Number of features with n_i > 0.
+        Number of features with n_i > 0, however little: more than :func:`allocate` discovers.
     loss, excess_loss, price
         As in :class:`Allocation`.
     status
@@ -90,6 +90,11 @@ def allocate_continuous(population: Population, latents: Any) -> ContinuousAlloc
         by their lower convex envelope (for a power law with shift=0: its tangent from n = 0).
     latents
         Budget N, a whole number from 0 to 1e15.
+
+    Returns
+    -------
+    ContinuousAllocation
+        The optimum of the relaxation: its excess loss is never above that of ``allocate``.
 
     Raises
     ------
@@ -186,7 +191,7 @@ def _top_price(population: Population) -> float:
             first = block.ranks.members(
                 block.ranks.start, block.ranks.start + 2 * block.ranks.period
             )
-            weight, curve = block.magnitude * block.law.at(first), block.curve
+            weight, curve = block.magnitude * block.law._at(first), block.curve
         slope = np.ones(weight.size)
         while (curve.continuous_latents(slope) > 0.0).any():
             slope *= 2.0
@@ -220,7 +225,7 @@ def _tail(block: TailBlock, price: float) -> tuple[float, int, float]:
     law, curve, tail = block.law, block.curve, block.ranks
 
     def values(x: Floats) -> Floats:
-        weight = block.magnitude * law.at(x)
+        weight = block.magnitude * law._at(x)
         n = curve.continuous_latents(price / weight)
         return np.stack([n, weight * curve.continuous_excess(n)])
 

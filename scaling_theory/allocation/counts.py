@@ -43,7 +43,7 @@ def weights_at(block: Block, ranks: Ints, index: Ints) -> tuple[Floats, LossCurv
     """Weights p_i magnitude_i of ranks in a block, and their curve."""
     if isinstance(block, ListedBlock):
         return block.weights[index], block.curve.take(index)
-    return block.magnitude * block.law.at(ranks), block.curve
+    return block.magnitude * block.law._at(ranks), block.curve
 
 
 def counts_at(population: Population, edge: Edge, ranks: Ints) -> Ints:

@@ -187,7 +187,7 @@ class TailSolver(BlockSolver):
     # ---- weights and gains, computed once ------------------------------------------------
 
     def _weight(self, ranks: Ints | Floats) -> Floats:
-        return self.block.magnitude * self.block.law.at(ranks)
+        return self.block.magnitude * self.block.law._at(ranks)
 
     def _gains(self, columns: int) -> Floats:
         """Gains m(1) .. m(columns) of the curve."""

@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Self, final
 import numpy as np
 
 from scaling_theory import _validate
+from scaling_theory._repr import compact
 from scaling_theory._validate import Floats, Ints
 
 #: Larger counts are never asked for; the price search treats them as "too many".
@@ -107,6 +108,10 @@ class LossCurve(ABC):
             if isinstance(value, np.ndarray):
                 return int(value.size)
         return None
+
+    @final
+    def __repr__(self) -> str:
+        return compact(self)
 
     @final
     def take(self, index: Any) -> Self:

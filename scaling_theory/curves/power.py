@@ -17,7 +17,7 @@ _SERIES_FROM = 64.0
 
 
 @final
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class PowerLawCurve(LossCurve):
     """L(n) = floor + scale (n + shift)^-beta.
 

@@ -12,7 +12,7 @@ from scaling_theory.curves.base import ConvexCurve
 
 
 @final
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class DiscreteCurve(ConvexCurve):
     """L(0) = 1 and L(n) = residual from n = 1 on: a feature that one latent explains.
 
@@ -57,7 +57,7 @@ class DiscreteCurve(ConvexCurve):
 
 
 @final
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class ExponentialCurve(ConvexCurve):
     """L(n) = floor + scale exp(-rate n).
 
@@ -122,7 +122,7 @@ class ExponentialCurve(ConvexCurve):
 
 
 @final
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class PlateauCurve(ConvexCurve):
     """A basis solution: from L(0) = 1 in a straight line to the floor at 2 dimension, then flat.
 

@@ -21,7 +21,7 @@ AXES = (1, 2)
 
 ALPHA = 0.5
 BETAS = (0.1, 0.2, 0.3, 0.5, 1.0)
-_COLOURS = ("#000000", "#D55E00", "#CC79A7", "#0072B2", "#009E73")
+_COLOURS = ("#000000", "#3B528B", "#21918C", "#D55E00", "#CC79A7")
 _DASHES = ("-", "--", "-.", (0, (5, 1, 1, 1, 1, 1)), ":")
 
 
@@ -55,11 +55,13 @@ def draw(data: pd.DataFrame, axes: Sequence[Any]) -> None:
         f"{worst['discovered'] / 1e6:.2f} million features\n"
         f"with {worst['latents'] / 1e6:.0f} million latents",
         (worst["latents"], worst["discovered"]),
-        xytext=(0.97, 0.12), textcoords="axes fraction", ha="right", fontsize=8,
+        xytext=(0.97, 0.30), textcoords="axes fraction", ha="right", fontsize=8,
         arrowprops={"arrowstyle": "-", "color": "#666666"},
     )  # fmt: skip
     left.set(xlabel="latents $N$", ylabel=r"loss $\sum_i p_i L_i(n_i)$", title="Loss")
-    right.set(xlabel="latents $N$", ylabel="discovered features $D(N)$", title="Discovery")
+    right.set(
+        xlabel="latents $N$", ylabel="discovered features $D(N)$", title="Discovery (same curves)"
+    )
     title = "$\\alpha = 0.5$; rank 1: $n^{-\\beta}$,\nothers discrete"
     left.legend(title=title, fontsize=8, title_fontsize=8)
-    right.legend(fontsize=8)
+    right.legend(*(part[-1:] for part in right.get_legend_handles_labels()), fontsize=8)

@@ -108,7 +108,8 @@ def _draw_family(ax: Axes, k: int, family: pd.DataFrame) -> None:
     n = np.geomspace(family["n"].min(), family["n"].max(), 50)
     ours = row["zero_scale"] * n ** -row["zero_exponent"]
     published = row["published_scale"] * n ** -row["published_exponent"]
-    label = f"$k = {k}$: {row['zero_exponent']:.3f} ({row['published_exponent']:.2f})"
+    ends = f"[{row['zero_exponent_low']:.3f}, {row['zero_exponent_high']:.3f}]"
+    label = f"$k = {k}$: {row['zero_exponent']:.3f} {ends} ({row['published_exponent']:.2f})"
     ax.plot(n, ours, color=colour, linewidth=1.4)
     ax.plot(n, published, color=colour, linewidth=1.2, linestyle=(0, (4, 3)))
     ax.plot(
@@ -149,10 +150,10 @@ def _finish(ax: Axes, corpus: str, panel: pd.DataFrame) -> None:
     ax.legend(
         handles,
         labels,
-        title="exponent: fitted here (published)",
+        title="exponent: fitted here [95% interval] (published, 2 decimals)",
         loc="upper center",
         bbox_to_anchor=(0.5, -0.16),
-        ncols=3,
+        ncols=2,
         columnspacing=1.0,
         fontsize="small",
         title_fontsize="small",

@@ -23,7 +23,7 @@ SIZE = (11.0, 3.7)
 AXES = (1, 3)
 
 BUDGETS = (10**4, 10**8, 10**12)
-GRID = np.round(np.linspace(0.1, 2.0, 20), 10)
+GRID = np.round(np.linspace(0.125, 2.0, 16), 10)
 
 
 def data() -> pd.DataFrame:
@@ -53,13 +53,17 @@ def draw(data: pd.DataFrame, axes: Sequence[Any]) -> None:
         alpha, beta = grid.columns.to_numpy(dtype=float), grid.index.to_numpy(dtype=float)
         filled = ax.contourf(alpha, beta, logs, levels=levels, cmap="cividis", extend="min")
         lines = ax.contour(
-            alpha, beta, logs, levels=[-6, -4, -3, -2, -1, -0.5], colors="black",
+            alpha, beta, logs, levels=[-6, -5, -4, -3, -2, -1, -0.5], colors="black",
             linewidths=0.6, linestyles="solid",
         )  # fmt: skip
         ax.clabel(lines, fmt=lambda v: f"$10^{{{v:g}}}$", fontsize=7)
         ax.plot([alpha[0], alpha[-1]], [alpha[0], alpha[-1]], color="#D55E00", linewidth=1.8)
+        ax.annotate(
+            r"$\beta = \alpha$", (1.62, 1.62), xytext=(-4, 6), textcoords="offset points",
+            rotation=45, fontsize=8, color="#8C2D04", ha="center",
+        )  # fmt: skip
         box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 1.5}
-        ax.text(0.16, 1.88, r"benign, $\beta > \alpha$", fontsize=8, va="center", bbox=box)
+        ax.text(0.19, 1.88, r"benign, $\beta > \alpha$", fontsize=8, va="center", bbox=box)
         ax.text(1.94, 0.18, r"pathological, $\beta < \alpha$", fontsize=8, ha="right", bbox=box)
         ax.set(
             xlabel=r"$\alpha$ (frequencies $i^{-(1+\alpha)}$)",
@@ -68,4 +72,4 @@ def draw(data: pd.DataFrame, axes: Sequence[Any]) -> None:
         ax.grid(False)
     axes[0].set_ylabel(r"$\beta$ (loss $(1+n)^{-\beta}$)")
     bar = axes[0].figure.colorbar(filled, ax=list(axes), pad=0.01)
-    bar.set_label(r"$\log_{10} D(N)/N$")
+    bar.set_label(r"$\log_{10}\,[D(N)/N]$")

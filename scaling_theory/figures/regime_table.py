@@ -63,7 +63,7 @@ def draw(data: pd.DataFrame, axes: Sequence[Any]) -> None:
     ax = axes[0]
     ax.axis("off")
     budgets = sorted(data["latents"].unique())
-    powers = [f"$10^{{{len(str(n)) - 1}}}$" for n in budgets]
+    powers = [f"$N=10^{{{len(str(n)) - 1}}}$" for n in budgets]
     head = [
         "regime",
         r"$\alpha$",
@@ -107,7 +107,9 @@ def draw(data: pd.DataFrame, axes: Sequence[Any]) -> None:
         elif column == 0:
             cell.set_facecolor(shades[cells[row - 1][0]])
     ax.set_title(
-        "Exponents by formula (limit) and of the exact integer optimum at N latents;\n"
+        "Exponents of excess loss and discovery: by formula (limit), and local slopes\n"
+        r"$-d\ln$ excess$/d\ln N$ and $d\ln D/d\ln N$ of the exact integer optimum at $N$ latents;"
+        "\n"
         r"$p_i \propto i^{-(1+\alpha)}$, $L(n) = (1+n)^{-\beta}$ on every feature",
         fontsize=10,
     )

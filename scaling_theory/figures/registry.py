@@ -55,10 +55,12 @@ def reproduce(
     if preset not in ("quick", "paper"):
         raise ValueError(f"preset must be 'quick' or 'paper', got {preset!r}")
     names = [n for n in FIGURES if not only or any(part in n for part in only)]
-    unknown = [part for part in only if not any(part in n for n in FIGURES)]
+    unknown = [part for part in only if not part or not any(part in n for n in FIGURES)]
     if unknown:
         raise ValueError(f"only must name figures among {sorted(FIGURES)}, got {unknown[0]!r}")
     output.mkdir(parents=True, exist_ok=True)
+    with (output / f"{names[0]}.json").open("a"):  # fail before the work, not after it
+        pass
     written = []
     for name in track(names, "figures", len(names), enabled=progress):
         began = time.perf_counter()

@@ -108,6 +108,15 @@ def predict(
         Instead of all of these: a population of infinitely many features in which every feature
         has the same curve.
 
+    Returns
+    -------
+    Prediction
+
+    Notes
+    -----
+    Exponents: Michaud, Gorton and McGrath (2025), Figure 2 left and appendix B.3, B.4. Constants,
+    the critical case and the uniform law: derived here, see :func:`scaling_theory.theory.derive`.
+
     Raises
     ------
     ValueError
@@ -119,10 +128,11 @@ def predict(
             raise ValueError("population already states alpha and the curve: give it alone")
         law, shared, magnitude = _single(population)
     else:
+        given = {"alpha": alpha, "beta": beta, "curve": curve}
         if alpha is None or (beta is None) == (curve is None):
             raise ValueError(
-                f"alpha and one of beta and curve must be given, got alpha={alpha!r}, "
-                f"beta={beta!r}, curve={curve!r}"
+                f"alpha and one of beta and curve must be given, got "
+                f"{[n for n, v in given.items() if v is not None] or 'none'}"
             )
         law = PowerLawFrequencies(
             _validate.real("alpha", alpha, low=0.0, low_open=True, high=100.0)
