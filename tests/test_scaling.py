@@ -16,6 +16,8 @@ COLUMNS = [
     "price",
     "loss_slope",
     "discovery_slope",
+    "gap",
+    "status",
 ]
 M25 = sth.PowerLawFrequencies(0.5)
 CASES = {
@@ -34,9 +36,9 @@ def test_rows_are_allocations(name):
     assert table["latents"].tolist() == sth.logspace(1, 1e6, 13).tolist()
     for row in table.itertuples():
         at = sth.allocate(population, row.latents)
-        for column in ("loss", "excess_loss", "discovered", "efficiency", "price"):
+        for column in (*COLUMNS[:6], "gap", "status"):
             assert getattr(row, column) == getattr(at, column)
-    assert np.isfinite(table.iloc[1:].to_numpy(dtype=float)).all()
+    assert np.isfinite(table.iloc[1:].drop(columns="status").to_numpy(dtype=float)).all()
 
 
 @pytest.mark.parametrize("name", CASES)

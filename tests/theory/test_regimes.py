@@ -48,19 +48,21 @@ def test_leading_constants_are_approached_at_the_rate_of_the_next_order(alpha, b
     # N^(gamma - 1) in the benign regime and N^(1/gamma - 1) in the pathological one.
     said = sth.predict(alpha=alpha, beta=beta)
     order = said.gamma - 1.0 if said.regime == "benign" else 1.0 / said.gamma - 1.0
-    loss, found, ranks = [], [], []
+    loss, found, whole = [], [], []
     for n in (1e6, 1e9, 1e12):
         at = solve(alpha, beta, n)
         loss.append(at.excess_loss / (said.loss_constant * n**-said.loss_exponent) - 1.0)
         found.append(at.discovered / (said.discovery_constant * n**said.discovery_exponent) - 1.0)
-        ranks.append(at.discovered)
+        # Discovered features are whole; and sums over whole latents leave a few where there are
+        # many features: 3, 7 and 19 at these N.
+        few = n**0.11 if said.regime == "benign" else 1.0
+        whole.append(few / at.discovered)
     for k in (0, 1):
-        # The order after that is the square of this one, with constants of order one. Discovered
-        # features are whole, and a few of them (20 at 1e12) are due to sums over whole latents.
+        # the order after that is the square of this one, with constants of order one
         size = 4.0 * abs(found[k])
         assert loss[k + 1] / loss[k] == pytest.approx(1000.0**order, rel=size)
-        whole = sum(abs(20.0 / ranks[j] / found[j]) for j in (k, k + 1))
-        assert found[k + 1] / found[k] == pytest.approx(1000.0**order, rel=size + whole)
+        rounding = sum(whole[j] / abs(found[j]) for j in (k, k + 1))
+        assert found[k + 1] / found[k] == pytest.approx(1000.0**order, rel=size + rounding)
     assert max(abs(loss[2] / loss[0]), abs(found[2] / found[0])) < 0.2
 
 
@@ -237,9 +239,9 @@ MIXTURE = sth.Population.mixture(M25, {"a": (0.5, STEP), "b": (0.5, sth.PowerLaw
 @pytest.mark.parametrize(
     ("arguments", "fragments"),
     [
-        ({}, ["alpha and one of beta and curve", "None"]),
-        ({"alpha": 0.5}, ["alpha and one of beta and curve", "0.5"]),
-        ({"beta": 0.5}, ["alpha and one of beta and curve", "0.5"]),
+        ({}, ["alpha and one of beta and curve", "none"]),
+        ({"alpha": 0.5}, ["alpha and one of beta and curve", "'alpha'"]),
+        ({"beta": 0.5}, ["alpha and one of beta and curve", "'beta'"]),
         ({"alpha": 0.5, "beta": 1.0, "curve": STEP}, ["alpha and one of beta and curve"]),
         ({"alpha": 0.5, "population": MIXTURE}, ["population already states alpha"]),
         ({"population": MIXTURE}, ["population must have one group", "'a', 'b'", "mixtures"]),
