@@ -251,11 +251,12 @@ def mixtures(
 
 
 def enough_features(population: sth.Population, latents: int) -> int:
-    """Count the first ranks outside which an optimum of so few latents has nothing.
+    """Count the first ranks outside which an optimum of so few latents has nothing; all if finite.
 
     Among the ranks of one group with one curve a lower rank always comes first, so that the
     discovered ranks of a group are among its first ``latents``.
     """
-    longest = max([b.ranks.period for b in population.blocks if hasattr(b.ranks, "period")] or [1])
-    most = max(MAX_HEAD, MAX_EXCEPTION) + longest * (latents + 1)
-    return most if population.count is None else min(most, population.count)
+    if population.count is not None:
+        return population.count
+    longest = max(b.ranks.period for b in population.blocks if hasattr(b.ranks, "period"))
+    return max(MAX_HEAD, MAX_EXCEPTION) + longest * (latents + 1)
