@@ -158,6 +158,13 @@ def test_uniform_law_on_both_sides_of_the_diagonal(alpha):
             assert said.loss_slope(latents)[0] == pytest.approx(slope, abs=of_slope)
 
 
+@pytest.mark.parametrize(("alpha", "beta"), [(0.5, 0.1), (0.3, 1.0), (0.8, 0.5), (0.5, 0.5)])
+def test_uniform_law_and_solver_agree_to_twelve_digits_at_1e12(alpha, beta):
+    # two ways of summing that share nothing but the gains
+    at, said = solve(alpha, beta, 10**12), sth.predict(alpha=alpha, beta=beta)
+    assert at.excess_loss == pytest.approx(said.loss(10**12)[0], rel=1e-12)
+
+
 @pytest.mark.parametrize("latents", [10**4, 10**6, 10**8, 10**10, 10**12])
 def test_critical_case_by_the_lambert_function(latents):
     at, said = solve(0.5, 0.5, latents), sth.predict(alpha=0.5, beta=0.5)
