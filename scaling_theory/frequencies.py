@@ -4,8 +4,8 @@
 - :class:`ZipfMandelbrotFrequencies`: p_i = c (i+offset)^-(1+alpha); a flattened head.
 - :class:`EmpiricalFrequencies`: any finite list of positive numbers, in any order.
 
-Ranks count from 1. Frequencies sum to ``total``: 1 unless stated otherwise (a total of L0 makes
-them expected numbers of active features per input).
+Ranks count from 1. The frequencies of a law sum to ``total``: 1 unless stated otherwise (a total of
+L0 makes them expected numbers of active features per input); listed ones are kept as they are.
 """
 
 from __future__ import annotations
@@ -144,6 +144,7 @@ class PowerLawFrequencies(ShiftedPower):
 
     def __post_init__(self) -> None:
         _check_power(self)
+        _check_mass(self)
 
     @property
     def shift(self) -> float:
@@ -173,6 +174,7 @@ class ZipfMandelbrotFrequencies(ShiftedPower):
         _check_power(self)
         value = _validate.real("offset", self.offset, low=-1.0, low_open=True, high=1e12)
         object.__setattr__(self, "offset", value)
+        _check_mass(self)
 
     @property
     def shift(self) -> float:
@@ -251,3 +253,14 @@ def _check_power(law: PowerLawFrequencies | ZipfMandelbrotFrequencies) -> None:
         alpha = _validate.real("alpha", law.alpha, low=-1.0, low_open=True, high=100.0)
     object.__setattr__(law, "alpha", alpha)
     object.__setattr__(law, "total", _validate.real("total", law.total, low=0.0, low_open=True))
+
+
+def _check_mass(law: PowerLawFrequencies | ZipfMandelbrotFrequencies) -> None:
+    """Refuse laws that float64 cannot hold."""
+    with np.errstate(all="ignore"):
+        first = float(law._at(np.ones(1))[0]) if 0.0 < law._unit_mass < np.inf else np.nan
+    if not 0.0 < first < np.inf:
+        raise ValueError(
+            f"alpha must leave the frequencies within floating-point range, got {law.alpha!r} "
+            f"with ranks shifted by {law.shift!r} and total {law.total!r}"
+        )

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from scaling_theory._validate import Floats, Ints
-from scaling_theory.curves.base import MANY, LossCurve
+from scaling_theory.curves.base import MANY, LossCurve, last_worth
 from scaling_theory.population import Block, ListedBlock, TailBlock
 
 #: Arrays are worked through in pieces that stay in the processor's cache.
@@ -235,6 +235,7 @@ class TailSolver(BlockSolver):
         """Last rank whose weight times each gain is worth the price: shape (M,)."""
         law, tail = self.block.law, self.block.ranks
         most = MANY if tail.count is None else float(tail.count)
+        error = 4e-14 + 4e-15 / (1.0 + law.alpha)  # of the inverse power, relative
 
         def part(i: slice) -> Ints:
             g = gains[i]
@@ -242,8 +243,8 @@ class TailSolver(BlockSolver):
                 x = law.rank_of(price / (self.block.magnitude * g))
             x = np.clip(x, 0.0, most)
             rank = np.floor(x)
-            unsure = np.abs(x - np.rint(x)) <= 4e-14 * x + 1e-9
-            unsure &= (x > tail.start - 1.0) & (x < 2.0**53)
+            unsure = (np.abs(x - np.rint(x)) <= error * x + 1e-9) | (x >= 2.0**53)
+            unsure &= x > tail.start - 1.0
             at = np.flatnonzero(unsure)
             if at.size:
                 rank[at] = self._settle(np.rint(x[at]), g[at], price, most)
@@ -254,20 +255,11 @@ class TailSolver(BlockSolver):
     def _settle(self, rank: Floats, gains: Floats, price: float, most: float) -> Floats:
         """Apply the predicate itself next to the estimate."""
 
-        def worth(at: Floats, g: Floats) -> Any:
-            return self._weight(np.maximum(at, 1.0)) * g >= price
+        def worth(at: Floats, index: Ints) -> Any:
+            enough = self._weight(np.maximum(at, 1.0)) * gains[index] >= price
+            return enough | (at < 1.0)
 
-        down = np.arange(rank.size)
-        while down.size:
-            down = down[(rank[down] >= 1.0)]
-            down = down[~worth(rank[down], gains[down])]
-            rank[down] -= 1.0
-        up = np.arange(rank.size)
-        while up.size:
-            up = up[rank[up] < most]
-            up = up[worth(rank[up] + 1.0, gains[up])]
-            rank[up] += 1.0
-        return rank
+        return last_worth(np.minimum(rank, most), worth, most)
 
     def _split(self, price: float) -> int:
         """Number of columns M at which the ranks with more than M latents are about M."""

@@ -7,6 +7,7 @@ every method is vectorised over features and :meth:`LossCurve.take` selects some
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import fields
 from typing import Any, ClassVar, Self, final
 
@@ -34,8 +35,6 @@ class LossCurve(ABC):
     #: Whether real numbers of latents have a meaning of their own; otherwise whole numbers are
     #: joined by straight lines.
     smooth: ClassVar[bool] = False
-    #: Where the curve comes from: "optimal" if derived, "trained" if measured on trained SAEs.
-    origin: ClassVar[str] = "optimal"
 
     # ---- what a curve says about itself -------------------------------------------------
 
@@ -191,9 +190,10 @@ class LossCurve(ABC):
         threshold: Any = price if gain is None else gain
         with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
             x, error = self._invert(np.asarray(threshold / weight, dtype=np.float64))
-        x = np.minimum(x, MANY)
+        # Where the inverse overflows, gains may have run out: let the predicate decide there too.
+        x = np.clip(np.where(np.isnan(x), MANY, x), 0.0, MANY)
         n = np.floor(x)
-        unsure = np.flatnonzero((np.abs(x - np.rint(x)) <= error) & (x < 2.0**53))
+        unsure = np.flatnonzero((np.abs(x - np.rint(x)) <= error) | (x >= 2.0**53))
         if unsure.size:
             part = self.take(unsure)
             limit = threshold if gain is None else gain[unsure]
@@ -202,50 +202,14 @@ class LossCurve(ABC):
 
     @final
     def _settle(self, n: Floats, weight: Floats, price: Any) -> Floats:
-        """Largest n with weight * envelope_gain(n) >= price, galloping from a first guess."""
+        """Largest n with weight * envelope_gain(n) >= price, from a first guess."""
 
-        def worth(index: Any, at: Floats) -> Any:
-            part = self if index is None else self.take(index)
-            w = weight if index is None else weight[index]
-            p = price if index is None or np.ndim(price) == 0 else price[index]
-            taken = np.ones(at.shape, dtype=bool)
-            positive = at >= 1.0
-            if positive.all():
-                return w * part.envelope_gain(at) >= p
-            keep = np.flatnonzero(positive)
-            if keep.size:
-                p_kept = p if np.ndim(p) == 0 else p[keep]
-                taken[keep] = w[keep] * part.take(keep).envelope_gain(at[keep]) >= p_kept
-            return taken
+        def worth(at: Floats, index: Ints) -> Any:
+            p = price if np.ndim(price) == 0 else price[index]
+            gain = self.take(index).envelope_gain(np.maximum(at, 1.0))
+            return (weight[index] * gain >= p) | (at < 1.0)
 
-        low = np.maximum(n, 0.0)  # becomes a count that is worth the price
-        high = low + 1.0  # becomes one that is not
-        good = worth(None, low)
-        step = 1.0
-        active = np.flatnonzero(~good)
-        high[active] = low[active]
-        while active.size:
-            low[active] = np.maximum(low[active] - step, 0.0)
-            still = ~worth(active, low[active])
-            high[active[still]] = low[active[still]]
-            active = active[still]
-            step *= 2.0
-        step = 1.0
-        active = np.flatnonzero(good)
-        while active.size:
-            still = worth(active, high[active]) & (high[active] < MANY)
-            active = active[still]
-            low[active] = high[active]
-            high[active] += step
-            step *= 2.0
-        active = np.flatnonzero(high - low > 1.0)
-        while active.size:
-            middle = np.floor(0.5 * (low[active] + high[active]))
-            good = worth(active, middle)
-            low[active[good]] = middle[good]
-            high[active[~good]] = middle[~good]
-            active = active[high[active] - low[active] > 1.0]
-        return low
+        return last_worth(n, worth, MANY)
 
     @final
     def _checked(self, n: Any, low: int) -> Floats:
@@ -269,6 +233,49 @@ class LossCurve(ABC):
         if np.ndim(value) == 0:
             return _validate.real(name, value, **bounds)
         return _validate.reals(name, value, **bounds)
+
+
+def last_worth(guess: Floats, worth: Callable[[Floats, Ints], Any], most: float) -> Floats:
+    """Largest whole number that is worth it, galloping from a guess; 0 always is.
+
+    Parameters
+    ----------
+    guess
+        Whole numbers from 0 to ``most``, shape (k,).
+    worth
+        (numbers, their places in ``guess``) -> bool; once false, false for all larger numbers.
+    most
+        Numbers beyond are not tried.
+    """
+    low = guess.copy()  # becomes a number that is worth it
+    high = low + 1.0  # becomes one that is not, or is beyond the last
+    good = np.asarray(worth(low, np.arange(low.size)))
+    step = 1.0
+    active = np.flatnonzero(~good)
+    high[active] = low[active]
+    while active.size:
+        low[active] = np.maximum(low[active] - step, 0.0)
+        active = active[~worth(low[active], active)]
+        high[active] = low[active]
+        step *= 2.0
+    step = 1.0
+    active = np.flatnonzero(good)
+    while active.size:
+        active = active[high[active] <= most]
+        active = active[np.asarray(worth(high[active], active), dtype=bool)]
+        low[active] = high[active]
+        high[active] = np.minimum(high[active] + step, most + 1.0)
+        active = active[high[active] > low[active]]  # beyond 2^53 there is no next number
+        step *= 2.0
+    active = np.flatnonzero(high - low > 1.0)
+    while active.size:
+        middle = np.floor(0.5 * (low[active] + high[active]))
+        good = np.asarray(worth(middle, active))
+        low[active[good]] = middle[good]
+        high[active[~good]] = middle[~good]
+        inside = (high[active] - low[active] > 1.0) & (middle > low[active] - 1.0)
+        active = active[inside & (np.floor(0.5 * (low[active] + high[active])) > low[active])]
+    return low
 
 
 class ConvexCurve(LossCurve):

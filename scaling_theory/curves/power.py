@@ -78,6 +78,13 @@ class PowerLawCurve(LossCurve):
                     f"at_zero must be at least L(1) = floor + scale, since a loss curve never "
                     f"rises, got {self.at_zero!r}"
                 )
+        with np.errstate(divide="ignore", over="ignore"):
+            at_start = np.where(unshifted, 0.0, scale * np.power(np.asarray(shift), -beta))
+        if not np.isfinite(at_start + floor + scale).all():
+            raise ValueError(
+                f"shift must leave L(0) = floor + scale * shift^-beta finite, got "
+                f"shift={self.shift!r} with beta={self.beta!r}, scale={self.scale!r}"
+            )
         self._freeze(beta=beta, scale=scale, floor=floor, shift=shift, at_zero=at_zero)
 
     @property
@@ -127,7 +134,8 @@ class PowerLawCurve(LossCurve):
         return np.where(self._unshifted, best, 1.0)
 
     def _chord(self, n: Any) -> Any:
-        return (self._zero_excess - self.scale * np.power(n, -np.asarray(self.beta))) / n
+        below_one = -np.expm1(-np.asarray(self.beta) * np.log(n))  # 1 - n^-beta
+        return (self._zero_excess - self.scale + self.scale * below_one) / n
 
     @cached_property
     def _bridge_gain(self) -> Any:

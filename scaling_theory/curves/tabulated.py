@@ -128,12 +128,17 @@ class TabulatedCurve(LossCurve):
         at_last = float(self.losses[-1]) - self.floor
         return at_last * float(self.n[-1]) ** self.exponent, self.exponent, 0.0
 
-    @property
-    def convex(self) -> bool:
+    @cached_property
+    def _is_convex(self) -> bool:
         """Whether every whole number is a vertex of the envelope, or lies on it to rounding."""
         n = np.arange(self._vertices[-1] + 1, dtype=np.float64)
         above = self.excess(n) - self.envelope_excess(n)
         return bool(above.max(initial=0.0) <= 4e-16 * (self._table[0] + 1e-300))
+
+    @property
+    def convex(self) -> bool:
+        """Whether the curve lies on its envelope, to rounding."""
+        return self._is_convex
 
     def _tail(self, n: Floats) -> Floats:
         """Excess after the last point."""
@@ -161,6 +166,8 @@ class TabulatedCurve(LossCurve):
             length *= 2
             points = self.excess(np.arange(length, dtype=np.float64))
             hull = _lower_hull(points)
+            if hull[-1] < length - 1:
+                return hull  # the law beyond has underflowed: nothing is gained after this
             # The hull has reached the convex tail when its last piece but one is of length 1
             # and lies beyond the table.
             if hull.size >= 3 and hull[-3] >= self._table.size - 1 and hull[-1] - hull[-3] == 2:
