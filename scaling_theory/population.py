@@ -10,7 +10,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import lcm
 from typing import Any, Self, final
@@ -235,6 +235,35 @@ class Population:
     def count(self) -> int | None:
         """Number of features, or None for infinitely many."""
         return self.frequencies.count
+
+    def without(self, rank: int) -> Population:
+        """Return the population with one rank taken out of its block; for the solvers."""
+        blocks: list[Block] = []
+        for block in self.blocks:
+            inside, index = locate(block, np.array([rank], dtype=np.int64))
+            if not inside.size:
+                blocks.append(block)
+            elif isinstance(block, TailBlock):
+                tail = block.ranks
+                excluded = np.sort(np.append(tail.excluded, rank))
+                rest = replace(tail, excluded=excluded)
+                blocks.append(replace(block, ranks=rest))
+            elif block.ranks.size > 1:
+                keep = np.delete(np.arange(block.ranks.size), index)
+                blocks.append(
+                    ListedBlock(
+                        block.group,
+                        block.curve.take(keep),
+                        block.ranks[keep],
+                        block.frequencies[keep],
+                        block.weights[keep],
+                    )
+                )
+        new = object.__new__(Population)
+        for name in ("frequencies", "groups"):
+            object.__setattr__(new, name, getattr(self, name))
+        object.__setattr__(new, "blocks", tuple(blocks))
+        return new
 
     def group_of(self, ranks: Any) -> Ints:
         """Index into ``labels`` of the group that holds each rank, shape (k,) -> shape (k,)."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, final
 
 import numpy as np
@@ -14,13 +14,17 @@ from scaling_theory import _validate
 from scaling_theory._validate import Ints
 from scaling_theory.allocation.counts import Edge, checked_ranks, counts_at
 from scaling_theory.allocation.levels import BlockSolver, Level, Ties, solver_for
-from scaling_theory.allocation.repair import repair
+from scaling_theory.allocation.repair import last_piece, repair
 from scaling_theory.allocation.search import Cut, find_cut
 from scaling_theory.frequencies import MAX_COUNT
 from scaling_theory.population import ListedBlock, Population
 
 if TYPE_CHECKING:
     import pandas as pd
+
+#: Gaps above this share of the loss are worth solving again, and how often within one another.
+_WORTH_IMPROVING = 1e-9
+_DEPTH = 3
 
 Status = Literal["optimal", "within gap", "saturated"]
 
@@ -147,11 +151,7 @@ def allocate(population: Population, latents: Any) -> Allocation:
         raise ValueError(f"population must be a Population, got {population!r}")
     budget = _validate.latents(latents)
     began = time.perf_counter()
-    solvers = [solver_for(block) for block in population.blocks]
-    if budget == 0:
-        return _nothing(population, solvers, began)
-    cut = find_cut(solvers, budget, finite=population.count is not None)
-    return _finish(population, solvers, cut, budget, began)
+    return replace(_solve(population, budget, 0), seconds=time.perf_counter() - began)
 
 
 def floor_loss(population: Population) -> float:
@@ -169,14 +169,60 @@ def floor_loss(population: Population) -> float:
     return total
 
 
-def _nothing(population: Population, solvers: Sequence[BlockSolver], began: float) -> Allocation:
+def _solve(population: Population, budget: int, depth: int) -> Allocation:
+    solvers = [solver_for(block) for block in population.blocks]
+    if budget == 0:
+        return _nothing(population, solvers)
+    cut = find_cut(solvers, budget, finite=population.count is not None)
+    at = _finish(population, solvers, cut, budget)
+    if at.status == "within gap" and at.gap > _WORTH_IMPROVING * at.excess_loss and depth < _DEPTH:
+        return _improved(at, depth)
+    return at
+
+
+def _improved(at: Allocation, depth: int) -> Allocation:
+    """Put the last feature on either end of its linear piece and solve for the others again."""
+    if at.population.count is not None and at._edge.tie_rank > at.population.count:
+        return at
+    piece = last_piece(at.population, at._edge)
+    rest = at.population.without(piece.rank)
+    bound = at.excess_loss - at.gap
+    best = at
+    for n in piece.ends:
+        if n > at.latents or not rest.blocks:
+            continue
+        others = _solve(rest, at.latents - n, depth + 1)
+        n += others.idle  # better here than nowhere
+        own = piece.excess(n)
+        if others.excess_loss + own >= best.excess_loss:
+            continue
+        groups = [list(g) for g in others._groups]
+        for j, value in enumerate((n, int(n > 0), own)):
+            groups[piece.group][j] += value
+        excess = others.excess_loss + own
+        best = replace(
+            at,
+            total=others.total + n,
+            discovered=others.discovered + int(n > 0),
+            loss=excess + floor_loss(at.population),
+            excess_loss=excess,
+            gap=max(excess - bound, 0.0),
+            status="within gap" if excess > bound else "optimal",
+            _edge=others._edge,
+            _changed={**others._changed, piece.rank: n},
+            _groups=tuple((int(a), int(b), float(c)) for a, b, c in groups),
+        )
+    return best
+
+
+def _nothing(population: Population, solvers: Sequence[BlockSolver]) -> Allocation:
     top = max(s.top_gain() for s in solvers)
     above = math.nextafter(top, math.inf) if top > 0.0 else 1.0
     groups = _sum_groups(population, [(0, 0, s.excess(s.level(above))) for s in solvers])
     excess = sum(e for *_, e in groups)
     return Allocation(
         population, 0, 0, 0, excess + floor_loss(population), excess, top, 0.0,
-        math.inf, top, "optimal" if top > 0.0 else "saturated", time.perf_counter() - began,
+        math.inf, top, "optimal" if top > 0.0 else "saturated", 0.0,
         Edge(math.inf), {}, groups,
     )  # fmt: skip
 
@@ -186,7 +232,6 @@ def _finish(
     solvers: Sequence[BlockSolver],
     cut: Cut,
     budget: int,
-    began: float,
 ) -> Allocation:
     taken = sum(level.count for level in cut.taken)
     worth = sum(level.count for level in cut.worth)
@@ -222,7 +267,7 @@ def _finish(
     status: Status = "saturated" if cut.saturated else "within gap" if gap > 0.0 else "optimal"
     return Allocation(
         population, budget, total, sum(d for _, d, _ in groups), excess + floor_loss(population),
-        excess, cut.price, gap, smallest, largest, status, time.perf_counter() - began,
+        excess, cut.price, gap, smallest, largest, status, 0.0,
         edge, changed, groups,
     )  # fmt: skip
 

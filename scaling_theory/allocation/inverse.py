@@ -63,6 +63,8 @@ def latents_for(
             f"exactly one of loss, excess_loss and discovered must be given, got "
             f"{', '.join(given) or 'none'}"
         )
+    if not isinstance(population, Population):
+        raise ValueError(f"population must be a Population, got {population!r}")
     if discovered is not None:
         return _for_discovered(population, discovered)
     floor = floor_loss(population)
@@ -82,21 +84,10 @@ def _for_discovered(population: Population, discovered: Any) -> int:
     target = _validate.whole("discovered", discovered, low=0, high=most)
     if target == 0:
         return 0
-    solvers = [solver_for(block) for block in population.blocks]
-    cut = find_cut(solvers, target, "discovered", finite=population.count is not None)
-    if cut.saturated:
-        found = sum(level.discovered for level in cut.taken)
-        raise ValueError(
-            f"discovered must be at most {found}, the features on which a latent gains anything, "
-            f"got {target}"
-        )
-    # Between the two sides of the price features are found one after another: bisect.
-    low = sum(level.count for level in cut.taken)
-    high = sum(level.count for level in cut.worth)
-    if high > MAX_LATENTS:
-        raise ValueError(
-            f"discovered must be within reach of {MAX_LATENTS:.0e} latents, got {target}"
-        )
+    if all(block.curve.convex for block in population.blocks):
+        low, high = _bracket_at_price(population, target)
+    else:
+        low, high = _bracket_by_steps(population, target)
     while high - low > 1:
         middle = (low + high) // 2
         if allocate(population, middle).discovered >= target:
@@ -106,15 +97,55 @@ def _for_discovered(population: Population, discovered: Any) -> int:
     return high
 
 
+def _bracket_at_price(population: Population, target: int) -> tuple[int, int]:
+    """Budgets on both sides of the price at which the feature is found."""
+    solvers = [solver_for(block) for block in population.blocks]
+    cut = find_cut(solvers, target, "discovered", finite=population.count is not None)
+    if cut.saturated:
+        raise _unreachable(sum(level.discovered for level in cut.taken), target)
+    high = sum(level.count for level in cut.worth)
+    if high > MAX_LATENTS:
+        raise _out_of_reach(target)
+    return sum(level.count for level in cut.taken), high
+
+
+def _bracket_by_steps(population: Population, target: int) -> tuple[int, int]:
+    """Budgets of which the first misses the target and the second reaches it."""
+    low, high, steps = 0, target, 0
+    while True:
+        at = allocate(population, high)
+        if at.discovered >= target:
+            return low, high
+        if at.status == "saturated":
+            raise _unreachable(at.discovered, target)
+        if high == MAX_LATENTS:
+            raise _out_of_reach(target)
+        # D may fall again where a late step of a curve is bought: small steps near the target.
+        steps += 1
+        further = high + max(high // 16, 1) if steps < 50 else 2 * high
+        low, high = high, min(further, MAX_LATENTS)
+
+
+def _unreachable(found: int, target: int) -> ValueError:
+    return ValueError(
+        f"discovered must be at most {found}, the features on which a latent gains anything, "
+        f"got {target}"
+    )
+
+
+def _out_of_reach(target: int) -> ValueError:
+    return ValueError(f"discovered must be within reach of {MAX_LATENTS:.0e} latents, got {target}")
+
+
 def _for_excess(population: Population, name: str, target: float, above: float) -> int:
     at = allocate(population, 0)
     low, high = 0, MAX_LATENTS + 1  # not reached with low (or it is 0); reached with high
-    if at.excess_loss <= above:
+    if getattr(at, name) <= target:
         return 0
     n, back = 1, 1
     while high - low > 1:
         at = allocate(population, n)
-        if at.excess_loss <= above:
+        if getattr(at, name) <= target:
             high = n
             # The tangent leads to the left of the answer, or on to it: look a little below.
             tangent = math.floor((at.excess_loss - above) / at.price) if at.price > 0.0 else 0

@@ -16,6 +16,7 @@ import numpy as np
 from scaling_theory._validate import Floats, Ints
 from scaling_theory.allocation.counts import Edge, counts_at, weights_at
 from scaling_theory.allocation.levels import Level
+from scaling_theory.curves import LossCurve
 from scaling_theory.population import ListedBlock, Population, locate
 
 #: Features of each kind that are dealt again.
@@ -44,6 +45,46 @@ class Repair:
 
 
 @dataclass(frozen=True, eq=False)
+class Piece:
+    """The linear piece of the envelope inside which the last feature was left.
+
+    Attributes
+    ----------
+    rank, group
+        The feature, and the group it belongs to.
+    ends
+        Latents at the vertices before and after.
+    weight, curve
+        Its p magnitude and its curve.
+    """
+
+    rank: int
+    group: int
+    ends: tuple[int, int]
+    weight: float
+    curve: LossCurve
+
+    def excess(self, latents: int) -> float:
+        """True weighted excess loss of the feature with so many latents."""
+        return self.weight * float(self.curve.excess(np.array([float(latents)]))[0])
+
+
+def last_piece(population: Population, edge: Edge) -> Piece:
+    """Return the piece that an allocation ends in."""
+    at = np.array([edge.tie_rank], dtype=np.int64)
+    for block in population.blocks:
+        inside, index = locate(block, at)
+        if inside.size:
+            weight, curve = weights_at(block, at, index)
+            n = counts_at(population, edge, at).astype(np.float64)
+            low, high = curve.segment(np.maximum(n, 1.0))
+
+            ends = int(low[0]), int(high[0])
+            return Piece(edge.tie_rank, block.group, ends, float(weight[0]), curve)
+    raise AssertionError(f"rank {edge.tie_rank} belongs to no block")
+
+
+@dataclass(frozen=True, eq=False)
 class _Feature:
     rank: int
     group: int
@@ -64,8 +105,11 @@ def repair(population: Population, edge: Edge, levels: Sequence[Level]) -> Repai
         return Repair({}, 0.0, ())
     length = last.losses.size - 1
     ranks = _neighbours(population, edge, levels)
-    while (2 * length + 1) ** 2 * (ranks.size + 1.0) ** 2 > _MAX_WORK and ranks.size:
+    while (2.0 * length + 1.0) ** 2 * (ranks.size + 1.0) ** 2 > _MAX_WORK and ranks.size:
         ranks = ranks[: ranks.size // 2]
+    if not ranks.size:
+        above = float(last.losses[n - last.low]) - last.envelope
+        return Repair({last.rank: n}, above, ((last.group, 0, 0, above),))
     features = [last] + [
         f
         for r in ranks.tolist()
@@ -103,8 +147,8 @@ def _feature(population: Population, edge: Edge, rank: int, reach: int) -> _Feat
         final = int(max(high[0], n[0] + reach))
         if rank == edge.tie_rank:
             first, final = int(low[0]), int(high[0])
-        if final - first > 4 * _MAX_WORK**0.5:
-            final = int(n[0])
+        if final - first > 4 * _MAX_WORK**0.5 and rank != edge.tie_rank:
+            return None
         around = np.arange(first, final + 1, dtype=np.float64)
         return _Feature(
             rank,

@@ -15,6 +15,7 @@ from typing import Literal
 
 import numpy as np
 
+from scaling_theory._validate import MAX_LATENTS
 from scaling_theory.allocation.levels import BlockSolver, Level
 
 Measure = Literal["latents", "discovered"]
@@ -93,6 +94,11 @@ class _Search:
 
     def point(self, price: float, like: list[Level] | None = None) -> _Point:
         levels = self.levels(price, like)
+        if self.measure == "discovered" and self.count(levels) < self.target:
+            spent = sum(level.count for level in levels)
+            if spent > 4 * MAX_LATENTS:
+                reach = f"within reach of {MAX_LATENTS:.0e} latents"
+                raise ValueError(f"discovered must be {reach}, got {self.target}")
         return _Point(price, self.count(levels), levels)
 
     def descend(self, high: _Point, top: float, finite: bool) -> tuple[_Point, _Point] | _Point:
@@ -111,7 +117,9 @@ class _Search:
                     math.log(high.price) - math.log(point.price)
                 )
                 wanted = math.log(self.target / point.count) / slope
-                step = math.exp(-min(1.05 * wanted + 1e-3, 14.0))
+                # Features are found slowly where latents pile up: then look at smaller steps.
+                most = 14.0 if self.measure == "latents" else 2.3
+                step = math.exp(-min(1.05 * wanted + 1e-3, most))
             high = point
             price = max(price * step, _TINY)
 
