@@ -78,6 +78,17 @@ def test_discovery_slope_comes_to_the_predicted_exponent(name, beta):
     assert error[2] < 0.03
 
 
+def test_discovery_slope_is_taken_ten_percent_of_the_price_to_both_sides():
+    # Gains of the tile are 1/2, 1/6, 1/12, 1/20, 1/30: with five latents the price is 1/20, and
+    # between 0.0553 and 0.0452 the total goes from 3 to 5 and D from 1 to 2.
+    law = sth.EmpiricalFrequencies([1.0, 0.051, 0.04, 0.03])
+    population = sth.Population(law, sth.DiscreteCurve(), {1: sth.PowerLawCurve(1.0)})
+    row = sth.scaling_curve(population, 5).iloc[0]
+    assert row["price"] == pytest.approx(1 / 20, rel=1e-15)
+    assert row["discovered"] == 2
+    assert row["discovery_slope"] == pytest.approx(math.log(2.0) / math.log(5 / 3), rel=1e-15)
+
+
 def test_a_budget_may_be_one_number():
     table = sth.scaling_curve(sth.Population(M25, CASES["discrete"]), 1e3)
     assert table["latents"].tolist() == [1000]
