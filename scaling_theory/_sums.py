@@ -85,3 +85,24 @@ def _corrections(s: float, x: Floats) -> Floats:
         j = 2 * order + 1
         derivative = derivative * ((s + j) * (s + j + 1.0)) / x**2
     return out
+
+
+def regular_power_sum_after(after: int, excess: float, offset: float) -> float:
+    """Sum of (i + offset)^-s over i > after, without its pole 1/(s-1), for s = 1 + ``excess``.
+
+    For s > 1 it is the sum minus 1/(s-1); for s <= 1 its analytic continuation, and at s = 1 the
+    limit, -digamma(after + 1 + offset).
+    """
+    s = 1.0 + excess
+    start = max(float(after), math.ceil(max(32.0 + 8.0 * abs(s) - offset, 0.0)))
+    direct = float(((np.arange(after + 1.0, start + 1.0) + offset) ** -s).sum())
+    low = np.array([start + 0.5 + offset])
+    span = math.log(low[0])
+    regular = -span * float(relative_expm1(np.array([-excess * span]))[0])
+    return direct + regular - float((low**-s * _corrections(s, low))[0])
+
+
+def relative_expm1(x: Floats) -> Floats:
+    """Return (e^x - 1) / x, and 1 at 0."""
+    safe = np.where(x == 0.0, 1.0, x)
+    return np.asarray(np.where(x == 0.0, 1.0, np.expm1(safe) / safe))

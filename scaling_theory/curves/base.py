@@ -54,6 +54,11 @@ class LossCurve(ABC):
         return None
 
     @property
+    def tail_from(self) -> int:
+        """Latents after which the power tail, if any, holds."""
+        return 0
+
+    @property
     @abstractmethod
     def convex(self) -> bool:
         """Whether L(0), L(1), ... is convex, for every feature."""

@@ -128,6 +128,11 @@ class TabulatedCurve(LossCurve):
         at_last = float(self.losses[-1]) - self.floor
         return at_last * float(self.n[-1]) ** self.exponent, self.exponent, 0.0
 
+    @property
+    def tail_from(self) -> int:
+        """Last vertex of the envelope that the table decides."""
+        return int(self._vertices[-1])
+
     @cached_property
     def _is_convex(self) -> bool:
         """Whether every whole number is a vertex of the envelope, or lies on it to rounding."""

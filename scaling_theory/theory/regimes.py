@@ -68,7 +68,8 @@ class Prediction:
         """Predicted excess loss for N latents, shape (k,) or one number -> shape (k,).
 
         By the uniform law: for curves with a power tail within 1e-3 of the exact optimum from
-        N = 1e3 on and within 1e-6 from 1e9 on, on both sides of alpha = beta.
+        N = 1e3 on and within 1e-6 from 1e9 on, on both sides of alpha = beta. nan where N
+        is too small for the law, as next to large shifts and offsets.
         """
         return self._law.solve(self._latents(latents))[1]
 
@@ -155,15 +156,16 @@ def _predict(law: ShiftedPower, curve: LossCurve, magnitude: float) -> Predictio
         raise ValueError(f"curve must fall somewhere, got {curve!r}, on which no latent gains")
     uniform = uniform_law(law, curve, magnitude)
     gamma, c = uniform.gamma, uniform.normaliser
+    critical = math.isclose(alpha, beta, rel_tol=1e-12)
     ends = uniform.crossover(0.1), uniform
-    if beta == math.inf or (beta > alpha and not uniform.critical):
+    if beta == math.inf or (beta > alpha and not critical):
         s = uniform.level_sum
         constants = c * first / alpha * s ** (1.0 + alpha), 1.0 / s
         return Prediction("benign", alpha, beta, gamma, alpha, 1.0, *constants, *ends)
     assert curve.power_tail is not None  # a finite beta
     scale = curve.power_tail[0]
     share = (first / (scale * beta)) ** (1.0 / (1.0 + alpha))
-    if uniform.critical:
+    if critical:
         return Prediction("critical", alpha, beta, 1.0, alpha, 1.0, c * scale, share, *ends)
     z = uniform.rank_sum
     constants = scale * c * z ** (1.0 + beta), share * z ** (-1.0 / gamma)
