@@ -160,7 +160,7 @@ def _low_start_curves(draw: st.DrawFn, size: int | None = None) -> sth.PowerLawC
     scale = _parameter(draw, number(0.05, 4.0), size)
     at_zero = None
     if size is None and draw(st.booleans()):
-        at_zero = scale * (1.0 + draw(number(0.0, 0.999)) * (1.0 - 2.0**-beta))
+        at_zero = scale * (1.0 + draw(number(0.0, 1.0)) * (1.0 - 2.0**-beta))
     return sth.PowerLawCurve(beta, scale=scale, shift=0.0, at_zero=at_zero)
 
 

@@ -4,7 +4,7 @@ import mpmath as mp
 import numpy as np
 import pytest
 
-from scaling_theory._sums import power_sum_after
+from scaling_theory._sums import power_sum_after, regular_power_sum_after, relative_expm1
 
 EXPONENTS = [0.1, 0.5, 1.0, 1.0 + 1e-7, 1.5, 3.5]
 OFFSETS = [0.0, -0.9, 2.7, 1e6]
@@ -64,6 +64,30 @@ def test_diverging_sums_are_continued_analytically(s, offset):
     # of the size of the terms that were continued: the integral up to there
     size = (after + 40.0 + abs(offset)) ** (1.0 - s) / (1.0 - s)
     assert (np.abs(got - np.array(want, dtype=float)) <= ROUNDING * size).all()
+
+
+@pytest.mark.parametrize("offset", [0.0, -0.9, 2.7, 50.5])
+@pytest.mark.parametrize("after", [0, 7, 1000, 100_000])
+@pytest.mark.parametrize("excess", [-0.9, -0.5, -1e-3, -1e-9, -1e-15, 0.0, 1e-12, 1e-6, 0.3, 2.5])
+def test_sums_without_their_pole(after, offset, excess):
+    got = regular_power_sum_after(after, excess, offset)
+    with mp.workdps(60):
+        a = after + 1 + mp.mpf(offset)
+        if excess == 0.0:
+            want = -mp.digamma(a)
+        else:
+            want = mp.zeta(1 + mp.mpf(excess), a) - 1 / mp.mpf(excess)
+        # of the size of what is summed: (1 - x^-excess)/excess where direct terms end, and the first
+        x = max(a, mp.mpf(60))
+        size = float(mp.log(x) * max(1, x ** -mp.mpf(excess)) + a ** -(1 + mp.mpf(excess)))
+    assert got == pytest.approx(float(want), abs=1e-15 * (4.0 + size))
+
+
+def test_relative_expm1():
+    x = np.array([-700.0, -1.0, -1e-9, -5e-324, 0.0, 1e-300, 1e-9, 1.0])
+    with mp.workdps(40):
+        want = [1.0 if v == 0.0 else float(mp.expm1(mp.mpf(v)) / mp.mpf(v)) for v in x.tolist()]
+    np.testing.assert_allclose(relative_expm1(x), want, rtol=3e-16)
 
 
 def test_nothing_is_left_after_the_last_rank():

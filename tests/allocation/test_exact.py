@@ -189,6 +189,22 @@ def test_saturation(law, curve, useful, latents):
     assert at.latents_at([1, 2, 3]).sum() == useful
 
 
+@pytest.mark.parametrize("latents", [10_000, 10**15])
+@pytest.mark.parametrize(
+    "law", [sth.PowerLawFrequencies(0.5, count=3), sth.EmpiricalFrequencies([0.1, 0.2, 0.7])]
+)
+def test_exponentials_saturate_where_gains_run_out_of_numbers(law, latents):
+    curve = sth.ExponentialCurve(0.5, floor=0.1)
+    at = sth.allocate(sth.Population(law, curve), latents)
+    assert at.status == "saturated"
+    assert at.idle == latents - at.total > 0
+    assert at.price == 0.0
+    assert 0.0 <= at.excess_loss < 1e-300
+    n = at.latents_at([1, 2, 3])
+    assert (law.at([1, 2, 3]) * curve.gain(n) > 0.0).all()
+    assert (law.at([1, 2, 3]) * curve.gain(n + 1) == 0.0).all()
+
+
 def test_a_budget_that_is_just_enough_is_not_saturated():
     at = sth.allocate(sth.Population(sth.PowerLawFrequencies(0.5, count=3), STEP), 3)
     assert (at.status, at.idle, at.total) == ("optimal", 0, 3)
@@ -258,6 +274,29 @@ def test_very_many_equal_features(latents):
     assert at.total == at.discovered == latents
     assert at.latents_at([latents, latents + 1]).tolist() == [1, 0]
     assert at.excess_loss == pytest.approx(1.0 - 1e-5 * latents, abs=1e-12)
+
+
+# ---- features that wait ----------------------------------------------------------------------
+
+
+def test_a_feature_whose_gains_are_too_small_gets_nothing():
+    # a large shift: gains of about 1e-12, among discrete features of 1e-9
+    slow = sth.PowerLawCurve(1.0, shift=1e6)
+    population = sth.Population(M25, STEP, {1: slow})
+    at = sth.allocate(population, 10**6)
+    assert at.discovered == at.total == 10**6
+    assert at.latents_at([1, 2, 3]).tolist() == [0, 1, 1]
+    later = sth.allocate(population, 10**9)
+    assert later.total == 10**9
+    assert later.latents_at(1)[0] == 10**9 - (later.discovered - 1) > 0
+
+
+def test_slow_features_on_a_list():
+    law = sth.EmpiricalFrequencies(np.geomspace(1.0, 1e-6, 50))
+    population = sth.Population(law, sth.PowerLawCurve(1.0, shift=1000.0))
+    for latents in (1, 300, 3000):
+        at, want = sth.allocate(population, latents), greedy(population, latents)
+        assert at.latents_at(np.arange(1, 51)).tolist() == want.latents.tolist()
 
 
 # ---- weights ---------------------------------------------------------------------------------

@@ -26,7 +26,7 @@ def test_discovered(population, latents, data):
     assert n == 0 or sth.allocate(population, n - 1).discovered < target
 
 
-@settings(deadline=None, max_examples=80)
+@settings(deadline=None, max_examples=50)
 @given(populations(any_curves), st.integers(1, 200), number(0.0, 1.0))
 def test_excess_loss(population, latents, part):
     low, high = (sth.allocate(population, n).excess_loss for n in (latents, 0))
@@ -91,6 +91,8 @@ def test_everything_found():
             {"discovered": 1},
             ["discovered must be at most 0", "1"],
         ),
+        (TILES, {"discovered": 1e15}, ["discovered must be", "1e+15 latents", "1000000000000000"]),
+        ("x", {"loss": 0.5}, ["population must be a Population", "'x'"]),
         (STEPS, {}, ["exactly one of loss, excess_loss and discovered", "none"]),
         (STEPS, {"loss": 0.5, "discovered": 3}, ["exactly one", "loss, discovered"]),
     ],

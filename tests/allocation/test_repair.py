@@ -89,6 +89,26 @@ def test_cliffs_of_different_heights_are_a_knapsack(p, heights, latents):
     assert at.excess_loss <= best.excess_loss + at.gap + rounding
 
 
+def test_random_staircases_nearly_always_reach_the_optimum():
+    # What is dealt again next to the price, and solved again around the last piece, is no proof:
+    # the gap says how far the optimum may be. With this seed it is reached in 59 of 60 cases.
+    rng = np.random.default_rng(0)
+    reached = 0
+    for _ in range(60):
+        curves = {}
+        for rank in range(1, int(rng.integers(3, 9))):
+            n = np.append(0, np.cumsum(rng.integers(1, 6, int(rng.integers(1, 5)))))
+            falls = np.append(0, np.cumsum(rng.integers(0, 32, n.size - 1)))
+            curves[rank] = sth.TabulatedCurve(n, (falls[-1] - falls) / 64.0)
+        law = sth.EmpiricalFrequencies(rng.uniform(0.05, 1.0, len(curves)))
+        population = sth.Population(law, sth.DiscreteCurve(), curves)
+        latents = int(rng.integers(1, 25))
+        at, best = sth.allocate(population, latents), dynamic_programme(population, latents)
+        reached += abs(at.excess_loss - best.excess_loss) <= 1e-14
+        assert best.excess_loss - 1e-14 <= at.excess_loss <= best.excess_loss + at.gap + 1e-14
+    assert reached >= 59
+
+
 def test_gap_is_of_the_last_feature_only_in_large_problems():
     population = sth.Population(
         sth.PowerLawFrequencies(0.5), sth.PowerLawCurve(0.1, shift=0.0), magnitude=2.0

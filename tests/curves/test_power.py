@@ -81,6 +81,15 @@ def test_counts_satisfy_the_predicate(beta, scale, shift, part):
     assert curve.gain(k + 1)[0] < at
 
 
+@pytest.mark.parametrize("shift", [1e3, 1e6, 1e12])
+def test_nothing_is_worth_more_than_the_first_gain(shift):
+    curve = sth.PowerLawCurve(1.0, shift=shift)
+    first = curve.gain(1)[0]
+    gains = np.append(first * np.geomspace(1.001, 1e6, 40), np.nextafter(first, 1.0))
+    assert (curve.latents_for_gain(gains) == 0).all()
+    assert curve.latents_for_gain(first)[0] >= 1
+
+
 # ---- shift = 0 -----------------------------------------------------------------------------
 
 
@@ -107,6 +116,18 @@ def test_convex_if_and_only_if_l0_lies_high_enough(beta, floor, scale):
         assert found.convex is convex
         losses = found.loss(np.arange(0, 40))
         assert (np.diff(losses, 2) >= 0.0).all() == convex
+
+
+@pytest.mark.parametrize("beta", [0.05, 0.1, 0.5, 1.0, 1.7])
+@pytest.mark.parametrize("scale", [1.0, 0.375, 0.1])
+def test_gains_at_the_edge_of_convexity_are_in_order(beta, scale):
+    # The first two gains are equal there: rounding must not put the second before the first.
+    curve = sth.PowerLawCurve(beta, scale=scale, shift=0.0, at_zero=scale * (2.0 - 2.0**-beta))
+    gains = curve.envelope_gain(np.arange(1.0, 9.0))
+    assert (np.diff(gains) <= 0.0).all()
+    assert gains[0] == pytest.approx(gains[1], rel=1e-14)
+    population = sth.Population(sth.EmpiricalFrequencies([1.0, 0.7]), curve)
+    assert [sth.allocate(population, n).total for n in range(5)] == [0, 1, 2, 3, 4]
 
 
 @pytest.mark.parametrize(("beta", "length"), [(1.0, 2), (0.1, 3), (0.9, 2), (50.0, 2)])

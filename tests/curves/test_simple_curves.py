@@ -75,6 +75,16 @@ def test_exponential_counts_invert_gains_exactly(rate):
     assert curve.latents_for_gain(gain).tolist() == n.tolist()
 
 
+@pytest.mark.parametrize("rate", [0.01, 0.5, 3.0])
+def test_exponential_gains_run_out_of_numbers(rate):
+    # The smallest float is 5e-324: gains are subnormal numbers, then zero.
+    curve = sth.ExponentialCurve(rate)
+    for gain in (1e-290, 1e-305, 1e-309, 1e-320, 5e-324):
+        k = curve.latents_for_gain(gain)
+        assert curve.gain(k)[0] >= gain > curve.gain(k + 1)[0]
+    assert k[0] < 750 / rate
+
+
 def test_an_exponential_is_minimised_at_real_numbers():
     curve = sth.ExponentialCurve(0.7, scale=2.0)
     slope = np.array([1e-3, 0.1, 1.39, 1.41])

@@ -4,6 +4,7 @@ import dataclasses
 import math
 
 import mpmath as mp
+import numpy as np
 import pytest
 
 import scaling_theory as sth
@@ -114,6 +115,25 @@ def test_latents_per_discovered_feature_of_curves_that_end(alpha):
         assert per_feature(sth.ExponentialCurve(rate)) == pytest.approx(want, rel=1e-12)
 
 
+def test_slow_curves_are_summed_to_their_end():
+    slow = sth.predict(alpha=0.5, curve=sth.ExponentialCurve(1e-7))
+    assert 1.0 / slow.discovery_constant == pytest.approx(1.5e7, rel=1e-6)
+    with pytest.raises(ValueError, match="curve must end within"):
+        sth.predict(alpha=0.5, curve=sth.PlateauCurve(10**9))
+
+
+def test_a_law_beyond_a_long_table_begins_after_the_table():
+    table = sth.TabulatedCurve([0, 1, 10**6], [1.0, 0.5, 0.1], "power", exponent=1.0)
+    n = np.arange(1.0, 2e6 + 1.0)
+    scale, beta, _ = table.power_tail
+    power = 1.0 / 1.5
+    terms = table.envelope_gain(n) ** power
+    tail = (scale * beta) ** power * float(mp.zeta(mp.mpf(2) * 2 / 3, n[-1] + 0.5))
+    want = (terms.sum() + tail) / terms[0]
+    said = sth.predict(alpha=0.5, curve=table)
+    assert 1.0 / said.discovery_constant == pytest.approx(want, rel=1e-10)
+
+
 def test_discrete_features_miss_the_tail():
     said = sth.predict(alpha=0.5, curve=sth.DiscreteCurve(0.1))
     assert said.regime == "benign"
@@ -181,12 +201,16 @@ def test_critical_case_from_its_published_constants():
     assert sth.predict(alpha=0.5, beta=0.5).loss(latents)[0] == pytest.approx(excess, rel=1e-5)
 
 
-@pytest.mark.parametrize("distance", [-1e-3, -1e-4, 1e-4, 1e-3])
-def test_close_to_the_diagonal(distance):
-    # The poles of both sums cancel there, with them some digits: twice those of the distance.
-    at, said = solve(0.5, 0.5 + distance, 10**6), sth.predict(alpha=0.5, beta=0.5 + distance)
-    assert said.regime != "critical"
+@pytest.mark.parametrize("side", [-1, 1])
+@pytest.mark.parametrize("distance", [1e-3, 1e-4, 1e-6, 1e-7, 1e-8, 3e-9, 1e-9, 1e-11, 1e-14])
+def test_close_to_the_diagonal(distance, side):
+    # The poles of both sums cancel there, and must not take digits with them.
+    beta = 0.5 + side * distance
+    at, said = solve(0.5, beta, 10**6), sth.predict(alpha=0.5, beta=beta)
     assert said.loss(10**6)[0] == pytest.approx(at.excess_loss, rel=1e-7)
+    assert said.discovered(10**6)[0] == pytest.approx(at.discovered, rel=1e-4)
+    # 2.2e13 on the diagonal
+    assert 1e13 < said.crossover < 3e13
 
 
 @pytest.mark.parametrize(
