@@ -91,6 +91,10 @@ def population_from(
             frequencies, discrete, ranks={tuple(manifold_ranks): manifold}, label="discrete"
         )
     if manifold_share is not None:
+        if not 0.0 < manifold_share < 1.0:
+            raise click.UsageError(
+                f"--manifold-share must be a number in (0, 1), got {manifold_share!r}"
+            )
         groups: dict[str, tuple[float, LossCurve]] = {
             "manifold": (manifold_share, manifold),
             "discrete": (1.0 - manifold_share, discrete),

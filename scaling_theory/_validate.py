@@ -32,12 +32,13 @@ def real(
 ) -> float:
     """Return ``value`` as a finite float inside the given range, or raise ValueError."""
     allowed = _range(low, high, low_open, high_open)
-    if isinstance(value, bool | np.bool_ | str | bytes | None) or np.ndim(value) != 0:
+    value = _scalar(value)
+    if type(value) is bool or not isinstance(value, numbers.Real):
         raise ValueError(f"{name} must be a number {allowed}, got {_show(value)}")
     try:
         number = float(value)
-    except (TypeError, ValueError):
-        raise ValueError(f"{name} must be a number {allowed}, got {_show(value)}") from None
+    except OverflowError:
+        number = math.inf
     inside = (number > low if low_open else number >= low) and (
         number < high if high_open else number <= high
     )
@@ -80,17 +81,13 @@ def whole(name: str, value: Any, *, low: int = 0, high: int | None = None) -> in
         if high is None
         else (f"a whole number in [{low}, {high}]")
     )
-    if isinstance(value, bool | np.bool_ | str | bytes | None) or np.ndim(value) != 0:
+    value = _scalar(value)
+    if type(value) is bool or not isinstance(value, numbers.Real):
         raise ValueError(f"{name} must be {allowed}, got {_show(value)}")
-    if isinstance(value, np.ndarray):
-        value = value.item()
     if isinstance(value, numbers.Integral):
         number = int(value)
     else:
-        try:
-            as_float = float(value)
-        except (TypeError, ValueError):
-            raise ValueError(f"{name} must be {allowed}, got {_show(value)}") from None
+        as_float = float(value)
         if not (math.isfinite(as_float) and as_float.is_integer()):
             raise ValueError(f"{name} must be {allowed}, got {_show(value)}")
         number = int(as_float)
@@ -129,7 +126,18 @@ def latents(value: Any, name: str = "latents") -> int:
     return whole(name, value, low=0, high=MAX_LATENTS)
 
 
+def _scalar(value: Any) -> Any:
+    """Unwrap NumPy scalars and arrays without dimensions; masked ones stay what they are."""
+    if isinstance(value, np.ma.MaskedArray):
+        return value
+    if isinstance(value, np.generic) or (isinstance(value, np.ndarray) and value.ndim == 0):
+        return value.item()
+    return value
+
+
 def _as_array(name: str, values: Any, allowed: str) -> npt.NDArray[Any]:
+    if isinstance(values, np.ma.MaskedArray):
+        raise ValueError(f"{name} must not be masked ({allowed}), got {_short(values)}")
     try:
         array = np.asarray(values)
     except (TypeError, ValueError):

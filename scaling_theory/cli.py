@@ -19,6 +19,7 @@ import numpy as np
 import scaling_theory as st
 from scaling_theory._cli_problem import population_from, problem_options
 from scaling_theory._cli_types import Count, Counts
+from scaling_theory._validate import MAX_LATENTS
 from scaling_theory.figures import reproduce
 from scaling_theory.scaling import scaling_rows
 
@@ -134,13 +135,15 @@ def simulate(latents: list[int], output: Path | None, as_json: bool, **problem: 
     """
     import pandas as pd
 
+    if output is not None and as_json:
+        raise click.UsageError("give at most one of --output and --json")
+    population = population_from(**problem)
+    if min(latents) < 1 or max(latents) > MAX_LATENTS:
+        raise click.UsageError(f"--latents must be from 1 to {MAX_LATENTS:.0e}, got {latents}")
     if output is not None:
-        if as_json:
-            raise click.UsageError("give at most one of --output and --json")
         with output.open("a"):  # fail before the work, not after it
             pass
     rows: list[dict[str, Any]] = []
-    population = population_from(**problem)
     stopped = False
     try:
         for row in scaling_rows(population, latents, progress=sys.stderr.isatty()):

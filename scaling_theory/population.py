@@ -27,7 +27,7 @@ from scaling_theory.ranks import TailRanks
 #: Ranks up to here are listed one by one where they lie among exceptions.
 _LISTED_HEAD = 1_000_000
 #: Longest pattern of a mixture's tail.
-_MAX_PERIOD = 10_000
+_MAX_PERIOD = 1_000
 
 
 @final
@@ -190,7 +190,7 @@ class Population:
 
         The first ``head`` ranks are drawn independently. Beyond, a random periodic pattern is
         repeated in which every share is exact: the shares must be multiples of 1/Q for a Q of at
-        most 10,000. The result is one concrete population, the same for the same seed.
+        most 1,000. The result is one concrete population, the same for the same seed.
 
         Parameters
         ----------
@@ -267,7 +267,8 @@ class Population:
 
     def group_of(self, ranks: Any) -> Ints:
         """Index into ``labels`` of the group that holds each rank, shape (k,) -> shape (k,)."""
-        at = _validate.wholes("ranks", ranks, low=1, high=self.count or MAX_COUNT)
+        listed = np.atleast_1d(np.asarray(ranks))
+        at = _validate.wholes("ranks", listed, low=1, high=self.count or MAX_COUNT)
         out = np.full(at.shape, -1, dtype=np.int64)
         for block in self.blocks:
             inside, _ = locate(block, at)
@@ -294,6 +295,9 @@ def _build(
 ) -> None:
     if not groups:
         raise ValueError("groups must not be empty: it holds at least one Group")
+    for group in groups:
+        if not isinstance(group, Group):
+            raise ValueError(f"groups must hold Group objects only, got {group!r}")
     labels = [g.label for g in groups]
     for name in labels:
         if labels.count(name) > 1:
@@ -395,7 +399,19 @@ def _listed(
 ) -> ListedBlock:
     p = frequencies._at(ranks)
     magnitude = group.magnitude[at] if isinstance(group.magnitude, np.ndarray) else group.magnitude
-    return ListedBlock(index, group.curve.take(at), ranks, p, p * magnitude)
+    with np.errstate(over="ignore", under="ignore"):
+        weights = np.asarray(p * magnitude)
+        sum_of_losses = float(
+            (weights * group.curve.take(at).envelope_excess(np.zeros(p.size))).sum()
+        )
+    if not (np.isfinite(sum_of_losses) and np.isfinite(weights.sum()) and (weights > 0.0).all()):
+        raise ValueError(
+            f"magnitude of group {group.label!r} must leave frequency times magnitude, and the "
+            f"losses, within floating-point range, got {group.magnitude!r}"
+        )
+    for array in (p, weights, ranks):
+        array.flags.writeable = False
+    return ListedBlock(index, group.curve.take(at), ranks, p, weights)
 
 
 def _check_frequencies(frequencies: Any) -> None:
@@ -428,6 +444,8 @@ def _exceptions(
     together: dict[int, tuple[LossCurve, list[int]]] = {}
     for key, curve in ranks.items():
         keys: Iterable[Any] = key if isinstance(key, tuple | range) else (key,)
+        if isinstance(key, tuple | range) and not key:
+            raise ValueError(f"ranks must not have an empty key, got {key!r}")
         listed = [_validate.whole("ranks", k, low=1, high=count or MAX_COUNT) for k in keys]
         together.setdefault(id(curve), (curve, []))[1].extend(listed)
     out = []

@@ -94,6 +94,27 @@ class TailRanks:
             out = out[self.excluded[at] != out]
         return out
 
+    def edges(self, ranks: Ints) -> tuple[Ints, Ints]:
+        """Return the last member <= each rank and the first one after it; 0 where there is none.
+
+        Excluded ranks count as none.
+        """
+        k = np.maximum(np.asarray(ranks, dtype=np.int64), self.start)
+        back, ahead = self._steps
+        last = k - back[(k - 1) % self.period]
+        first = k + 1 + ahead[k % self.period]
+        last = np.where(self.contains(last), last, 0)
+        return last, np.where(self.contains(first), first, 0)
+
+    @cached_property
+    def _steps(self) -> tuple[Ints, Ints]:
+        """Steps back and ahead from each place of the pattern to a listed residue."""
+        twice = np.tile(self._pattern, 2)
+        at = np.arange(twice.size)
+        before = np.maximum.accumulate(np.where(twice, at, -1))
+        after = np.minimum.accumulate(np.where(twice, at, 2 * at.size)[::-1])[::-1]
+        return (at - before)[self.period :], (after - at)[: self.period]
+
     def contains(self, ranks: Ints) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
         """Whether each rank is a member."""
         r = np.asarray(ranks, dtype=np.int64)

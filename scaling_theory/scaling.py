@@ -62,9 +62,9 @@ def scaling_curve(population: Population, latents: Any, *, progress: bool = Fals
     -------
     DataFrame
         One row a budget: latents, loss, excess_loss, discovered, efficiency (D/N), price,
-        loss_slope (d ln excess / d ln N = -price N / excess, exact), discovery_slope
-        (d ln D / d ln N between prices 10% above and below; coarse while D is small, nan where
-        no latent lies between), gap and status as in :class:`Allocation`.
+        loss_slope (d ln excess / d ln N = -price N / excess, exact; nan without excess),
+        discovery_slope (d ln D / d ln N between prices 10% above and below; coarse while D is
+        small, nan where no latent lies between), gap and status as in :class:`Allocation`.
     """
     import pandas as pd
 
@@ -85,7 +85,7 @@ def scaling_rows(
 
 
 def _row(at: Allocation) -> dict[str, Any]:
-    slope = -at.price * at.latents / at.excess_loss if at.excess_loss > 0.0 else 0.0
+    slope = -at.price * at.latents / at.excess_loss if at.excess_loss > 0.0 else math.nan
     return {
         "latents": at.latents,
         "loss": at.loss,

@@ -311,11 +311,11 @@ TOGETHER = {
         lambda: sth.Population.mixture(
             M25, {"a": (1 / 101, STEP), "b": (1 / 103, TILE), "c": (1 - 1 / 101 - 1 / 103, STEP)}
         ),
-        ["10000"],
+        ["1000"],
     ),
     "irrational shares": (
         lambda: sth.Population.mixture(M25, {"a": (0.5**0.5, STEP), "b": (1 - 0.5**0.5, TILE)}),
-        ["share of group 'a'", "multiple of 1/Q", "10000", "0.707"],
+        ["share of group 'a'", "multiple of 1/Q", "1000", "0.707"],
     ),
     "per-feature curves in a mixture": (
         lambda: sth.Population.mixture(FEW, {"a": (1.0, sth.DiscreteCurve(B))}),

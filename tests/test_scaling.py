@@ -102,7 +102,7 @@ def test_saturated_rows():
     assert table["discovered"].tolist() == [2, 3, 3, 3]
     assert table["excess_loss"].tolist()[1:] == [0.0, 0.0, 0.0]
     assert table["price"].tolist()[2:] == [0.0, 0.0]
-    assert table["loss_slope"].tolist()[1:] == [0.0, 0.0, 0.0]
+    assert table["loss_slope"].isna().tolist() == [False, True, True, True]
     assert table["discovery_slope"].tolist()[2:] == [0.0, 0.0]
 
 

@@ -379,11 +379,10 @@ class TailSolver(BlockSolver):
         """Evaluate both sides of the edge of each column and each row."""
         gains = self._gains(taken.columns.size)
         tail = self.block.ranks
-        some = (taken.columns > tail.start) & tail.contains(taken.columns)
-        inside = [self._weight(taken.columns[some]) * gains[some]]
-        after = np.maximum(left.columns, tail.start) + 1
-        some = tail.contains(after)
-        outside = [self._weight(after[some]) * gains[some]]
+        last = tail.edges(taken.columns)[0]
+        after = tail.edges(left.columns)[1]
+        inside = [self._weight(last[last > 0]) * gains[last > 0]]
+        outside = [self._weight(after[after > 0]) * gains[after > 0]]
         inside.append(self._row_gains(taken, 0.0))
         outside.append(self._row_gains(left, 1.0))
         if self._first_rank and not left.rows.size:

@@ -220,17 +220,25 @@ class LossCurve(ABC):
     def _checked(self, n: Any, low: int) -> Floats:
         x = np.atleast_1d(np.asarray(n))
         counts = _validate.wholes("n", x.ravel(), low=low, high=_validate.MAX_LATENTS)
+        if self.size not in (None, 1) and x.size not in (1, self.size):
+            raise ValueError(
+                f"n must hold one number for all {self.size} features or one for each, got {x.size}"
+            )
         return np.ascontiguousarray(counts, dtype=np.float64).reshape(x.shape)
 
     @final
     def _freeze(self, **values: Any) -> None:
         """Store checked parameters; arrays among them must have one common length."""
+        self._same_length(**values)
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
+
+    @staticmethod
+    def _same_length(**values: Any) -> None:
         lengths = {k: v.size for k, v in values.items() if isinstance(v, np.ndarray)}
         if len(set(lengths.values())) > 1:
             stated = ", ".join(f"{k} has {v}" for k, v in lengths.items())
             raise ValueError(f"per-feature parameters must have one common length, got: {stated}")
-        for name, value in values.items():
-            object.__setattr__(self, name, value)
 
     @staticmethod
     def _parameter(name: str, value: Any, **bounds: Any) -> Any:

@@ -64,10 +64,10 @@ class PowerLawCurve(LossCurve):
         scale = check("scale", self.scale, low=0.0, low_open=True)
         floor = check("floor", self.floor, low=0.0)
         shift = check("shift", self.shift, low=0.0, high=1e12)
+        at_zero = None if self.at_zero is None else check("at_zero", self.at_zero, low=0.0)
+        self._same_length(beta=beta, scale=scale, floor=floor, shift=shift, at_zero=at_zero)
         unshifted = np.asarray(shift) == 0.0
-        at_zero = None
-        if self.at_zero is not None:
-            at_zero = check("at_zero", self.at_zero, low=0.0)
+        if at_zero is not None:
             if not unshifted.all():
                 raise ValueError(
                     f"at_zero is only meaningful with shift=0 (else L(0) = floor + scale * "

@@ -125,7 +125,7 @@ def predict(
     """
     shared: LossCurve
     if population is not None:
-        if (alpha, beta, curve) != (None, None, None):
+        if not (alpha is None and beta is None and curve is None):
             raise ValueError("population already states alpha and the curve: give it alone")
         law, shared, magnitude = _single(population)
     else:
