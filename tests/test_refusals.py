@@ -106,6 +106,12 @@ def test_numbers(name, call, allowed, value):
     refused(lambda: call(value), name, repr(value), allowed)
 
 
+@pytest.mark.parametrize("value", [10**400, np.complex128(1.0), np.array(True), object()])
+def test_objects_that_are_no_real_numbers(value):
+    refused(lambda: sth.PowerLawFrequencies(value), "alpha")
+    refused(lambda: sth.allocate(STEPS, value), "latents")
+
+
 @pytest.mark.parametrize(
     "call",
     [lambda v: sth.allocate(STEPS, v), lambda v: sth.PowerLawFrequencies(0.5, count=v)],
@@ -278,6 +284,11 @@ TOGETHER = {
         lambda: sth.Population.from_groups(FEW, [sth.Group("a", STEP, [1, 2])]),
         ["every rank", "all 3 ranks", "got 2"],
     ),
+    "groups of something else": (
+        lambda: sth.Population.from_groups(M25, ["x"]),
+        ["groups", "Group", "'x'"],
+    ),
+    "a key with no ranks": (lambda: sth.Population(M25, STEP, {(): TILE}), ["ranks"]),
     "no groups": (lambda: sth.Population.from_groups(M25, []), ["groups must not be empty"]),
     "a label twice": (
         lambda: sth.Population.from_groups(M25, [sth.Group("a", STEP, [1]), sth.Group("a", TILE)]),
@@ -337,6 +348,18 @@ TOGETHER = {
     "frequencies that vanish": (
         lambda: sth.EmpiricalFrequencies([1.0, 1e-300], total=1e-100),
         ["total must leave every frequency greater than 0", "1e-100"],
+    ),
+    "a curve that begins at infinity": (
+        lambda: sth.PowerLawCurve(1000.0, shift=0.001),
+        ["L(0)", "finite", "shift=0.001", "beta=1000"],
+    ),
+    "frequencies out of range": (
+        lambda: sth.ZipfMandelbrotFrequencies(100.0, -0.999999),
+        ["alpha", "floating-point range", "100.0", "-0.999999"],
+    ),
+    "counts for other features": (
+        lambda: sth.DiscreteCurve(A).loss([1, 2, 3]),
+        ["n ", "2", "3"],
     ),
     "fractional dimension": (lambda: sth.PlateauCurve(2.5), ["dimension", "whole number", "2.5"]),
 }

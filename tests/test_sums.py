@@ -77,7 +77,7 @@ def test_sums_without_their_pole(after, offset, excess):
             want = -mp.digamma(a)
         else:
             want = mp.zeta(1 + mp.mpf(excess), a) - 1 / mp.mpf(excess)
-        # of the size of what is summed: (1 - x^-excess)/excess where direct terms end, and the first
+        # of the size of what is summed: up to where direct terms end, and the first of those
         x = max(a, mp.mpf(60))
         size = float(mp.log(x) * max(1, x ** -mp.mpf(excess)) + a ** -(1 + mp.mpf(excess)))
     assert got == pytest.approx(float(want), abs=1e-15 * (4.0 + size))
