@@ -12,7 +12,7 @@ from scaling_theory import _validate
 from scaling_theory._progress import track
 from scaling_theory._validate import MAX_LATENTS, Ints
 from scaling_theory.allocation.exact import Allocation, allocate
-from scaling_theory.allocation.levels import solver_for
+from scaling_theory.allocation.solvers import solver_for
 from scaling_theory.population import Population
 
 if TYPE_CHECKING:

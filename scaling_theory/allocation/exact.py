@@ -13,9 +13,10 @@ import numpy as np
 from scaling_theory import _validate
 from scaling_theory._validate import Ints
 from scaling_theory.allocation.counts import Edge, checked_ranks, counts_at
-from scaling_theory.allocation.levels import BlockSolver, Level, Ties, solver_for
+from scaling_theory.allocation.levels import BlockSolver, Level, Ties
 from scaling_theory.allocation.repair import last_piece, repair
 from scaling_theory.allocation.search import Cut, find_cut
+from scaling_theory.allocation.solvers import solver_for
 from scaling_theory.frequencies import MAX_COUNT
 from scaling_theory.population import ListedBlock, Population
 

@@ -8,8 +8,8 @@ from typing import Any
 from scaling_theory import _validate
 from scaling_theory._validate import MAX_LATENTS
 from scaling_theory.allocation.exact import Allocation, allocate, floor_loss
-from scaling_theory.allocation.levels import solver_for
 from scaling_theory.allocation.search import find_cut
+from scaling_theory.allocation.solvers import solver_for
 from scaling_theory.population import Population
 
 

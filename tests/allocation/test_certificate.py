@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import scaling_theory as sth
-from scaling_theory.allocation.levels import solver_for
+from scaling_theory.allocation.solvers import solver_for
 
 PRICE = 1e-3
 TILE = sth.PowerLawCurve(0.5)
