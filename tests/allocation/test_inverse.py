@@ -15,7 +15,7 @@ STEPS = sth.Population(M25, sth.DiscreteCurve(0.1))
 FEW = sth.Population(sth.PowerLawFrequencies(0.5, count=5), sth.DiscreteCurve(0.1))
 
 
-@settings(deadline=None, max_examples=80)
+@settings(deadline=None, max_examples=50)
 @given(populations(), st.integers(1, 200), st.data())
 def test_discovered(population, latents, data):
     most = sth.allocate(population, latents).discovered
@@ -26,8 +26,8 @@ def test_discovered(population, latents, data):
     assert n == 0 or sth.allocate(population, n - 1).discovered < target
 
 
-@settings(deadline=None, max_examples=50)
-@given(populations(any_curves), st.integers(1, 200), number(0.0, 1.0))
+@settings(deadline=None, max_examples=40)
+@given(populations(any_curves), st.integers(1, 80), number(0.0, 1.0))
 def test_excess_loss(population, latents, part):
     low, high = (sth.allocate(population, n).excess_loss for n in (latents, 0))
     target = low + (high - low) * part

@@ -24,8 +24,8 @@ from scaling_theory.population import locate
 
 BUDGETS = st.integers(0, 60)
 
-few = settings(deadline=None, max_examples=60)
-many = settings(deadline=None, max_examples=200)
+few = settings(deadline=None, max_examples=40)
+many = settings(deadline=None, max_examples=120)
 
 
 def without_latents(population):
@@ -88,7 +88,7 @@ def test_equals_the_heap_greedy(population, latents):
 
 
 @many
-@given(populations(any_curves, infinite=False), st.integers(0, 40))
+@given(populations(any_curves, infinite=False), st.integers(0, 30))
 def test_equals_the_dynamic_programme_to_within_the_gap(population, latents):
     at = sth.allocate(population, latents)
     best = dynamic_programme(population, latents)

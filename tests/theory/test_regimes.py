@@ -10,7 +10,7 @@ import pytest
 import scaling_theory as sth
 
 M25 = sth.PowerLawFrequencies(0.5)
-EXPONENTS = [0.1, 0.3, 0.5, 0.8, 1.2, 2.0]
+EXPONENTS = [0.1, 0.3, 0.5, 1.2, 2.0]
 
 
 def solve(alpha, beta, latents):
@@ -123,8 +123,8 @@ def test_slow_curves_are_summed_to_their_end():
 
 
 def test_a_law_beyond_a_long_table_begins_after_the_table():
-    table = sth.TabulatedCurve([0, 1, 10**6], [1.0, 0.5, 0.1], "power", exponent=1.0)
-    n = np.arange(1.0, 2e6 + 1.0)
+    table = sth.TabulatedCurve([0, 1, 200_000], [1.0, 0.5, 0.1], "power", exponent=1.0)
+    n = np.arange(1.0, 4e5 + 1.0)
     scale, beta, _ = table.power_tail
     power = 1.0 / 1.5
     terms = table.envelope_gain(n) ** power
