@@ -203,7 +203,9 @@ class EmpiricalFrequencies(Frequencies):
 
     def __post_init__(self) -> None:
         values = _validate.reals("values", self.values, low=0.0, low_open=True)
-        if not np.isfinite(values.sum()):
+        with np.errstate(over="ignore"):
+            sum_of_values = values.sum()
+        if not np.isfinite(sum_of_values):
             raise ValueError(f"values must have a finite sum, got a largest value {values.max()!r}")
         if self.total is not None:
             total = _validate.real("total", self.total, low=0.0, low_open=True)

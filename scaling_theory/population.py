@@ -156,7 +156,7 @@ class Population:
     ) -> None:
         _check_frequencies(frequencies)
         rest = Group(label, default, None, magnitude)
-        exceptions = _exceptions(ranks or {}, frequencies.count)
+        exceptions = _exceptions({} if ranks is None else ranks, frequencies.count)
         listed = [Group(name, curve, at) for name, curve, at in exceptions]
         if isinstance(magnitude, float | int | np.number) or np.ndim(magnitude) == 0:
             listed = [Group(g.label, g.curve, g.ranks, rest.magnitude) for g in listed]
@@ -173,6 +173,8 @@ class Population:
         any, are indexed by rank 1 .. count.
         """
         _check_frequencies(frequencies)
+        if not isinstance(groups, list | tuple):
+            raise ValueError(f"groups must be a list of Group objects, got {groups!r}")
         new = object.__new__(cls)
         _build(new, frequencies, list(groups), None)
         return new

@@ -97,12 +97,17 @@ class TailRanks:
     def edges(self, ranks: Ints) -> tuple[Ints, Ints]:
         """Return the last member <= each rank and the first one after it; 0 where there is none.
 
-        Excluded ranks count as none.
+        Beyond 64 excluded ranks in a row there counts as none.
         """
         k = np.maximum(np.asarray(ranks, dtype=np.int64), self.start)
         back, ahead = self._steps
         last = k - back[(k - 1) % self.period]
         first = k + 1 + ahead[k % self.period]
+        for _ in range(64 if self.excluded.size else 0):
+            out = np.isin(last, self.excluded)
+            last = np.where(out, last - 1 - back[(last - 2) % self.period], last)
+            out = np.isin(first, self.excluded)
+            first = np.where(out, first + 1 + ahead[first % self.period], first)
         last = np.where(self.contains(last), last, 0)
         return last, np.where(self.contains(first), first, 0)
 

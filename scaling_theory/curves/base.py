@@ -165,8 +165,8 @@ class LossCurve(ABC):
         gain
             Positive numbers, shape (k,), or one number.
         """
-        g = np.atleast_1d(np.asarray(gain, dtype=np.float64)).ravel()
-        g = _validate.reals("gain", g, low=0.0, low_open=True)
+        values = gain if np.ndim(gain) else [_validate.real("gain", gain, low=0.0, low_open=True)]
+        g = _validate.reals("gain", values, low=0.0, low_open=True)
         if self.size is not None:
             g = np.ascontiguousarray(np.broadcast_to(g, (self.size,)))
         return self.count_at(np.ones_like(g), 1.0, gain=g).astype(np.int64)

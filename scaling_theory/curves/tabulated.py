@@ -82,8 +82,8 @@ class TabulatedCurve(LossCurve):
         if (np.diff(losses) > 0.0).any():
             at = int(np.argmax(np.diff(losses) > 0.0)) + 1
             raise ValueError(
-                f"loss must never increase with n, got loss[{at}] = {losses[at]:.17g} after "
-                f"loss[{at - 1}] = {losses[at - 1]:.17g}"
+                f"loss must never increase with n, got loss[{at}] = {float(losses[at])!r} after "
+                f"loss[{at - 1}] = {float(losses[at - 1])!r}"
             )
         if beyond not in ("flat", "power"):
             raise ValueError(f"beyond must be 'flat' or 'power', got {beyond!r}")
@@ -95,7 +95,7 @@ class TabulatedCurve(LossCurve):
             if n[-1] == 0 or floor >= losses[-1]:
                 raise ValueError(
                     f"floor must be below the last loss of a table that goes past n = 0, got "
-                    f"floor={floor!r} with loss[-1] = {losses[-1]:.17g} at n = {n[-1]}"
+                    f"floor={floor!r} with loss[-1] = {float(losses[-1])!r} at n = {n[-1]}"
                 )
         elif exponent is not None or floor != 0.0:
             raise ValueError(

@@ -78,3 +78,12 @@ def test_a_latent_too_many_or_too_few_in_a_row_of_a_tail(step):
     gain = solver.block.law.at(6)[0] * TILE.gain(n)[0]
     assert (smallest if step > 0 else largest) == pytest.approx(gain, rel=1e-15)
     assert wrong == pytest.approx(abs(1e-9 - gain), rel=1e-6)
+
+
+def test_the_next_member_is_found_behind_excluded_ranks():
+    slow = sth.PowerLawCurve(beta=1e-3)
+    excluded = (2_000_001, 2_000_002)  # beyond the ranks that are listed one by one
+    population = sth.Population(sth.PowerLawFrequencies(0.5), sth.DiscreteCurve(), {excluded: slow})
+    at = sth.allocate(population, 2_000_000)
+    next_gain = sth.PowerLawFrequencies(0.5).at(2_000_003)[0]
+    assert at.largest_left == next_gain
