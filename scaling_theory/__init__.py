@@ -28,7 +28,8 @@ from scaling_theory.frequencies import (
     PowerLawFrequencies,
     ZipfMandelbrotFrequencies,
 )
-from scaling_theory.population import Group, Population
+from scaling_theory.groups import Group
+from scaling_theory.population import Population
 from scaling_theory.scaling import logspace, scaling_curve
 from scaling_theory.theory import Prediction, predict
 

@@ -9,7 +9,7 @@ from strategies import any_curves, populations
 
 import scaling_theory as sth
 from scaling_theory.allocation.counts import weights_at
-from scaling_theory.population import ListedBlock, TailBlock, locate
+from scaling_theory.groups import ListedBlock, TailBlock, locate
 
 STEP = sth.DiscreteCurve()
 TILE = sth.PowerLawCurve(0.1)

@@ -16,7 +16,7 @@ FEW_STEPS = sth.Population(FEW, STEP)
 SOLVED = sth.allocate(FEW_STEPS, 2)
 
 
-def refused(call, *fragments):
+def check_refused(call, *fragments):
     with pytest.raises(ValueError, match=r".") as error:
         call()
     for fragment in fragments:
@@ -103,13 +103,13 @@ def bad_values(name, outside):
     ],
 )
 def test_numbers(name, call, allowed, value):
-    refused(lambda: call(value), name, repr(value), allowed)
+    check_refused(lambda: call(value), name, repr(value), allowed)
 
 
 @pytest.mark.parametrize("value", [10**400, np.complex128(1.0), np.array(True), object()])
 def test_objects_that_are_no_real_numbers(value):
-    refused(lambda: sth.PowerLawFrequencies(value), "alpha")
-    refused(lambda: sth.allocate(STEPS, value), "latents")
+    check_refused(lambda: sth.PowerLawFrequencies(value), "alpha")
+    check_refused(lambda: sth.allocate(STEPS, value), "latents")
 
 
 @pytest.mark.parametrize(
@@ -117,7 +117,7 @@ def test_objects_that_are_no_real_numbers(value):
     [lambda v: sth.allocate(STEPS, v), lambda v: sth.PowerLawFrequencies(0.5, count=v)],
 )
 def test_a_list_is_not_a_number(call):
-    refused(lambda: call([1]), "must be a whole number", "[1]")
+    check_refused(lambda: call([1]), "must be a whole number", "[1]")
 
 
 # ---- many numbers ----------------------------------------------------------------------------
@@ -159,7 +159,7 @@ COUNTS = [
 )
 def test_one_bad_number_among_many_is_pointed_at(name, call, value):
     good = 0.9 if name == "residual" else 1.0
-    refused(lambda: call([good, value]), name, "[1] = ", str(value))
+    check_refused(lambda: call([good, value]), name, "[1] = ", str(value))
 
 
 @pytest.mark.parametrize(
@@ -171,10 +171,10 @@ def test_one_bad_number_among_many_is_pointed_at(name, call, value):
     ],
 )
 def test_empty_text_and_flags_are_no_numbers(name, call):
-    refused(lambda: call([]), name, "empty")
-    refused(lambda: call(["1", "2"]), name, "'1'")
-    refused(lambda: call([True, True]), name, "True")
-    refused(lambda: call([1.0, None]), name, "None")
+    check_refused(lambda: call([]), name, "empty")
+    check_refused(lambda: call(["1", "2"]), name, "'1'")
+    check_refused(lambda: call([True, True]), name, "True")
+    check_refused(lambda: call([1.0, None]), name, "None")
 
 
 @pytest.mark.parametrize(
@@ -186,7 +186,7 @@ def test_empty_text_and_flags_are_no_numbers(name, call):
     ],
 )
 def test_tables_are_no_lists(name, call):
-    refused(lambda: call(np.ones((2, 2))), name, "one-dimensional", "(2, 2)")
+    check_refused(lambda: call(np.ones((2, 2))), name, "one-dimensional", "(2, 2)")
 
 
 # ---- what belongs together -------------------------------------------------------------------
@@ -368,13 +368,13 @@ TOGETHER = {
 @pytest.mark.parametrize("name", TOGETHER)
 def test_what_does_not_fit_together(name):
     call, fragments = TOGETHER[name]
-    refused(call, *fragments)
+    check_refused(call, *fragments)
 
 
 def test_references_need_finitely_many_features():
     from scaling_theory.allocation.reference import dynamic_programme, greedy
 
     for solve in (greedy, dynamic_programme):
-        refused(lambda solve=solve: solve(STEPS, 3), "features must be given", "None")
-        refused(lambda solve=solve: solve(FEW_STEPS, 3, 4), "features", "[1, 3]", "4")
-        refused(lambda solve=solve: solve(FEW_STEPS, -1), "latents", "-1")
+        check_refused(lambda solve=solve: solve(STEPS, 3), "features must be given", "None")
+        check_refused(lambda solve=solve: solve(FEW_STEPS, 3, 4), "features", "[1, 3]", "4")
+        check_refused(lambda solve=solve: solve(FEW_STEPS, -1), "latents", "-1")

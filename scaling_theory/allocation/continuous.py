@@ -22,7 +22,8 @@ from scaling_theory._validate import Floats, Ints
 from scaling_theory.allocation.counts import checked_ranks, weights_at
 from scaling_theory.allocation.exact import floor_loss
 from scaling_theory.allocation.solvers import solver_for
-from scaling_theory.population import Block, ListedBlock, Population, TailBlock, locate
+from scaling_theory.groups import Block, ListedBlock, TailBlock, locate
+from scaling_theory.population import Population
 
 #: Terms of each progression of ranks that are summed one by one before the integral takes over.
 _DIRECT = 512

@@ -12,7 +12,8 @@ from scaling_theory import _validate
 from scaling_theory._validate import Floats, Ints
 from scaling_theory.curves import LossCurve
 from scaling_theory.frequencies import MAX_COUNT
-from scaling_theory.population import Block, ListedBlock, Population, locate
+from scaling_theory.groups import Block, ListedBlock, locate
+from scaling_theory.population import Population
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,8 @@ from scaling_theory.allocation.repair import last_piece, repair
 from scaling_theory.allocation.search import Cut, find_cut
 from scaling_theory.allocation.solvers import solver_for
 from scaling_theory.frequencies import MAX_COUNT
-from scaling_theory.population import ListedBlock, Population
+from scaling_theory.groups import ListedBlock
+from scaling_theory.population import Population
 
 if TYPE_CHECKING:
     import pandas as pd

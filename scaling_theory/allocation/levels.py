@@ -19,7 +19,7 @@ import numpy as np
 
 from scaling_theory._validate import Floats, Ints
 from scaling_theory.curves.base import LossCurve
-from scaling_theory.population import Block
+from scaling_theory.groups import Block
 
 #: Arrays are worked through in pieces that stay in the processor's cache.
 _CHUNK = 1 << 15

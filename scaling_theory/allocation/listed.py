@@ -17,7 +17,7 @@ from scaling_theory.allocation.levels import (
     total_of,
 )
 from scaling_theory.curves.base import MANY
-from scaling_theory.population import ListedBlock
+from scaling_theory.groups import ListedBlock
 
 
 @final

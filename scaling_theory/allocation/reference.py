@@ -21,7 +21,8 @@ from scaling_theory._validate import Floats, Ints
 from scaling_theory.allocation.counts import weights_at
 from scaling_theory.curves import LossCurve
 from scaling_theory.frequencies import MAX_COUNT
-from scaling_theory.population import Population, locate
+from scaling_theory.groups import locate
+from scaling_theory.population import Population
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,7 +17,8 @@ from scaling_theory._validate import Floats, Ints
 from scaling_theory.allocation.counts import Edge, counts_at, weights_at
 from scaling_theory.allocation.levels import Level
 from scaling_theory.curves import LossCurve
-from scaling_theory.population import ListedBlock, Population, locate
+from scaling_theory.groups import ListedBlock, locate
+from scaling_theory.population import Population
 
 #: Features of each kind that are dealt again.
 _NEIGHBOURS = 12

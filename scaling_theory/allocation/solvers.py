@@ -5,7 +5,7 @@ from __future__ import annotations
 from scaling_theory.allocation.levels import BlockSolver
 from scaling_theory.allocation.listed import ListedSolver
 from scaling_theory.allocation.tail import TailSolver
-from scaling_theory.population import Block, ListedBlock
+from scaling_theory.groups import Block, ListedBlock
 
 
 def solver_for(block: Block) -> BlockSolver:

@@ -18,7 +18,7 @@ from scaling_theory.allocation.levels import (
     total_of,
 )
 from scaling_theory.curves.base import MANY, last_worth
-from scaling_theory.population import TailBlock
+from scaling_theory.groups import TailBlock
 
 #: Up to this many columns, rows are not worth their overhead.
 _FEW_COLUMNS = 1024

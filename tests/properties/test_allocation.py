@@ -20,7 +20,7 @@ from strategies import (
 import scaling_theory as sth
 from scaling_theory.allocation.counts import weights_at
 from scaling_theory.allocation.reference import dynamic_programme, greedy
-from scaling_theory.population import locate
+from scaling_theory.groups import locate
 
 BUDGETS = st.integers(0, 60)
 
