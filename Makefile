@@ -26,8 +26,8 @@ lint: install ## style and types
 test: lint ## lint, types and tests
 	$(BIN)/python -m pytest
 
-test-all: lint ## the same with the slow tests
-	$(BIN)/python -m pytest -m 'slow or not slow'
+test-all: lint ## the same with the slow tests and new random examples
+	$(BIN)/python -m pytest -m 'slow or not slow' --hypothesis-profile=exploring
 
 bench: install ## headline figures of speed, beside their peers
 	$(BIN)/python benchmarks/allocation.py

@@ -29,9 +29,11 @@ from scaling_theory.frequencies import (
     ZipfMandelbrotFrequencies,
 )
 from scaling_theory.groups import Group
+from scaling_theory.measured import MeasuredCurve
 from scaling_theory.population import Population
 from scaling_theory.scaling import logspace, scaling_curve
 from scaling_theory.theory import Prediction, predict
+from scaling_theory.theory.latents.frequencies import LatentFrequencies, latent_frequencies
 
 __version__ = "0.1.0"
 
@@ -43,7 +45,9 @@ __all__ = [
     "ExponentialCurve",
     "Frequencies",
     "Group",
+    "LatentFrequencies",
     "LossCurve",
+    "MeasuredCurve",
     "PlateauCurve",
     "Population",
     "PowerLawCurve",
@@ -57,6 +61,7 @@ __all__ = [
     "datasets",
     "fit_power_law",
     "fitting",
+    "latent_frequencies",
     "latents_for",
     "logspace",
     "predict",

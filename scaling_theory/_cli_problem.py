@@ -38,7 +38,7 @@ _PROBLEM_OPTIONS = (
         "--manifold-share",
         type=float,
         help="Only this share of the features are manifolds, drawn once at random; the lowest "
-        "ranks decide most, so compare several seeds.",
+        "ranks decide most, so compare several seeds. A multiple of 1/Q for a Q of at most 1000.",
     ),
     click.option(
         "--residual", type=float, help="Loss of a discovered discrete feature. [default: 0]"

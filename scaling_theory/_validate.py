@@ -59,6 +59,8 @@ def reals(
     """Return ``values`` as a new, read-only, one-dimensional float64 array, all in range."""
     allowed = _range(low, high, low_open, high_open)
     array = _as_array(name, values, f"finite numbers {allowed}")
+    if array.dtype.kind == "O" and all(type(v) is int for v in array):
+        array = np.array([float(v) if abs(v) < 10**300 else math.inf for v in array])
     if array.dtype.kind not in "iuf":
         raise ValueError(f"{name} must hold numbers {allowed}, got {_short(values)}")
     out = array.astype(np.float64)

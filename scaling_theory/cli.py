@@ -33,36 +33,48 @@ def app() -> None:
 
 
 @app.command()
-@click.option(
-    "--alpha", type=float, required=True, help="Frequencies p_i ~ i^-(1+alpha), greater than 0."
-)
-@click.option(
-    "--beta", type=float, required=True, help="Every feature: loss (n+shift)^-beta, beta > 0."
-)
-@click.option(
-    "--shift", type=float, default=1.0, show_default=True, help="0 for the paper's n^-beta."
-)
+@problem_options
 @click.option("--latents", type=Counts(), help="Also predict excess loss and D at these budgets.")
+@click.option(
+    "--within",
+    type=float,
+    default=0.1,
+    show_default=True,
+    help="The crossover is where the slope of the loss is within this fraction of its limit.",
+)
 @_JSON
-def regime(
-    alpha: float, beta: float, shift: float, latents: list[int] | None, as_json: bool
-) -> None:
+def regime(latents: list[int] | None, within: float, as_json: bool, **problem: Any) -> None:
     """Regime, exponents and leading constants, in closed form.
 
     The laws with their constants are limits for large N: the local slope of the loss is within 10%
-    of its limit from N = crossover on. With --latents the prediction itself is printed, which also
-    holds before that.
+    of its limit from N = crossover on (inf: above 1e120); within_reach says whether that is at most
+    1e12. With --latents the prediction itself is printed, which also holds before that. half: N
+    from which on the manifolds hold more than half of the latents (inf: not in the limit; nan: no
+    closed form, as where they do so from the start). With --features the laws hold before most
+    features are found; saturation is the N at which the last one is; there is no crossover. For
+    alpha <= 0 the loss is no power law: nan. In JSON, null stands for inf and nan.
     """
-    said = st.predict(alpha=alpha, curve=st.PowerLawCurve(beta=beta, shift=shift))
+    population = population_from(**problem)
+    said = st.predict(population=population)
     keys = (
         "regime", "alpha", "beta", "loss_exponent", "discovery_exponent", "loss_constant",
-        "discovery_constant", "crossover",
+        "discovery_constant",
     )  # fmt: skip
     values = {key: getattr(said, key) for key in keys}
+    if math.isfinite(said.saturation):
+        values["saturation"] = said.saturation
+    else:
+        crossover = said.crossover_within(within)
+        values["crossover"] = crossover
+        values["within_reach"] = crossover <= st.theory.WITHIN_REACH
+        if len(population.labels) > 1:
+            (manifolds,) = (label for label in population.labels if label != "discrete")
+            values["half"] = st.theory.takeover(population, manifolds)
     logs = said.regime == "critical"
-    values["loss_law"] = f"{said.loss_constant:.4g} N^-{said.loss_exponent:.4g}" + (
-        f" (ln N)^{1.0 + alpha:.4g}" if logs else ""
-    )
+    if math.isfinite(said.loss_exponent):
+        values["loss_law"] = f"{said.loss_constant:.4g} N^-{said.loss_exponent:.4g}" + (
+            f" (ln N)^{1.0 + said.alpha:.4g}" if logs else ""
+        )
     values["discovery_law"] = f"{said.discovery_constant:.4g} N" + (
         " / ln N" if logs else f"^{said.discovery_exponent:.4g}"
     )
@@ -279,7 +291,21 @@ def main() -> None:
         sys.exit(130)
 
 
+#: What the library calls an option's value -> the option.
+_OPTIONS = {
+    "count": "--features",
+    "fraction": "--within",
+    "ranks": "--manifold-ranks",
+    "share of group 'manifold'": "--manifold-share",
+    "only": "--only",
+}
+
+
 def _fail(message: str) -> None:
+    for name, option in _OPTIONS.items():
+        if message.startswith(f"{name} "):
+            message = option + message[len(name) :]
+    message = message.replace("; count= allows more", "; --features allows more")
     click.echo(f"scaling-theory: error: {' '.join(message.split())}", err=True)
     sys.exit(2)
 
@@ -293,6 +319,8 @@ def _print(values: dict[str, Any], as_json: bool) -> None:
         if isinstance(value, dict):
             for name, ends in value.items():
                 click.echo(f"{name} interval".ljust(20) + "  ".join(f"{e:.6g}" for e in ends))
+        elif isinstance(value, bool):
+            click.echo(key.ljust(20) + ("yes" if value else "no"))
         elif isinstance(value, float):
             click.echo(key.ljust(20) + f"{value:.10g}")
         elif key not in tables and value != "":

@@ -141,18 +141,31 @@ class TailRanks:
             mass = law._mass_after(k)
         elif 2 * self.residues.size > self.period:
             others = np.setdiff1d(np.arange(1, self.period + 1), self.residues)
-            mass = law._mass_after(k) - self._progressions(law, k, others)
+            left_out = self._progressions(1.0 + law.alpha, law.shift, k, others)
+            mass = law._mass_after(k) - law.normaliser * left_out
         else:
-            mass = self._progressions(law, k, self.residues)
+            mass = law.normaliser * self._progressions(1.0 + law.alpha, law.shift, k, self.residues)
         if self.excluded.size:
             tails = np.append(np.cumsum(law._at(self.excluded)[::-1])[::-1], 0.0)
             mass = mass - tails[np.searchsorted(self.excluded, k, side="right")]
         return np.asarray(mass)
 
-    def _progressions(self, law: ShiftedPower, k: Ints, residues: Ints) -> Floats:
-        """Sum over i = r + Q j > k, for each residue r: Q^-s sum_j (j + (r + shift)/Q)^-s."""
-        s, period = 1.0 + law.alpha, float(self.period)
-        mass = np.zeros(k.shape)
+    @property
+    def regular_count(self) -> float:
+        """What the number of members up to x exceeds share x by, averaged over the pattern."""
+        lag = self.residues.size / 2.0 - float(self.residues.sum()) / self.period
+        return lag - float(self._below(np.asarray(self.start))) - float(self.excluded.size)
+
+    def power_sum(self, s: float, offset: float) -> float:
+        """Sum of (i + offset)^-s over all members; s > 1 if they are infinitely many."""
+        start = np.array([self.start], dtype=np.int64)
+        members = float(self._progressions(s, offset, start, self.residues)[0])
+        return members - float(((self.excluded + offset) ** -s).sum())
+
+    def _progressions(self, s: float, offset: float, k: Ints, residues: Ints) -> Floats:
+        """Sum over i = r + Q j > k, for each residue r: Q^-s sum_j (j + (r + offset)/Q)^-s."""
+        period = float(self.period)
+        out = np.zeros(k.shape)
         for r in residues.tolist():
             after = (k - r) // self.period  # largest j with r + Q j <= k, at least -1
             last = None if self.count is None else (self.count - r) // self.period
@@ -160,6 +173,7 @@ class TailRanks:
             upto = None if last is None else last + 1
             if upto is not None and upto <= 0:
                 continue
-            offset = (r + law.shift) / period - 1.0
-            mass += power_sum_after((after + 1).astype(np.float64), s, offset, upto)
-        return np.asarray(law.normaliser * period**-s * mass)
+            out += power_sum_after(
+                (after + 1).astype(np.float64), s, (r + offset) / period - 1.0, upto
+            )
+        return np.asarray(period**-s * out)

@@ -62,6 +62,37 @@ def test_regime(ask, alpha, beta):
         assert said[key] == getattr(want, key)
 
 
+def test_regime_of_populations(ask):
+    one = ask(
+        "regime", "--alpha", 0.5, "--beta", 0.1, "--shift", 0, "--manifold-ranks", 10, "--latents",
+        "1e6",
+    )  # fmt: skip
+    tile = sth.PowerLawCurve(0.1, shift=0)
+    population = sth.Population(
+        sth.PowerLawFrequencies(0.5), sth.DiscreteCurve(), ranks={10: tile}, label="discrete"
+    )
+    assert one["half"] == sth.theory.takeover(population, "rank 10")
+    assert one["predictions"][0]["discovered"] == pytest.approx(
+        sth.allocate(population, 1e6).discovered, abs=1.0
+    )
+    assert one["within_reach"] is True
+    share = ask("regime", "--alpha", 0.5, "--beta", 0.1, "--manifold-share", 0.01, "--seed", 3)
+    assert share["half"] > one["half"]
+    discrete = ask("regime", "--alpha", 0.5)
+    assert (discrete["regime"], discrete["discovery_constant"]) == ("benign", 1.0)
+    few = ask("regime", "--alpha", -0.2, "--beta", 0.5, "--features", "1e5")
+    assert few["saturation"] > 1e5
+    assert few["loss_exponent"] is None
+    assert "crossover" not in few
+
+
+def test_crossover_within_a_fraction(ask):
+    said = sth.predict(0.5, 0.1)
+    strict = ask("regime", "--alpha", 0.5, "--beta", 0.1, "--within", 0.01)
+    assert strict["crossover"] == said.crossover_within(0.01)
+    assert ask("regime", "--alpha", 0.2, "--beta", 0.2)["within_reach"] is False
+
+
 def test_regime_for_people(run):
     code, out, _ = run("regime", "--alpha", "0.5", "--beta", "0.1")
     assert code == 0
@@ -233,7 +264,7 @@ WRONG = {
     "text": (["allocate", "--alpha", "0.5", "--latents", "many"], ["--latents", "many"]),
     "features": (
         ["allocate", "--alpha", "0.5", "--latents", "5", "--features", "0"],
-        ["count", "0", "[1, "],
+        ["--features", "0", "[1, "],
     ),
     "ranks and share": (
         [*MANIFOLD, "--manifold-ranks", "1", "--manifold-share", "0.5"],

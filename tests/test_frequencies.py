@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from strategies import frequencies
 
 import scaling_theory as sth
+from scaling_theory.testing import frequencies
 
 LAWS = [
     sth.PowerLawFrequencies(0.5),

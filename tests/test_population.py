@@ -5,11 +5,11 @@ import dataclasses
 import numpy as np
 import pytest
 from hypothesis import given, settings
-from strategies import any_curves, populations
 
 import scaling_theory as sth
 from scaling_theory.allocation.counts import weights_at
 from scaling_theory.groups import ListedBlock, TailBlock, locate
+from scaling_theory.testing import any_curves, populations
 
 STEP = sth.DiscreteCurve()
 TILE = sth.PowerLawCurve(0.1)

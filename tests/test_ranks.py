@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from strategies import number
 
 import scaling_theory as sth
 from scaling_theory.ranks import TailRanks
+from scaling_theory.testing import numbers
 
 TOP = 90
 
@@ -41,7 +41,7 @@ def test_members_counts_and_membership(case, low, high):
 
 
 @settings(deadline=None, max_examples=200)
-@given(tails(), number(0.05, 2.0), st.sampled_from([0.0, -0.5, 3.3]))
+@given(tails(), numbers(0.05, 2.0), st.sampled_from([0.0, -0.5, 3.3]))
 def test_masses(case, alpha, offset):
     tail, members = case
     top = tail.count or TOP

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 #: Gaps above this share of the loss are worth solving again, and how often within one another.
 _WORTH_IMPROVING = 1e-9
 _DEPTH = 3
+#: Losses that differ by less than this share of themselves are tied: lower ranks keep the latents.
+_ROUNDING = 1e-14
 
 Status = Literal["optimal", "within gap", "saturated"]
 
@@ -196,7 +198,7 @@ def _improved(at: Allocation, depth: int) -> Allocation:
         others = _solve(rest, at.latents - n, depth + 1)
         n += others.idle  # better here than nowhere
         own = piece.excess(n)
-        if others.excess_loss + own >= best.excess_loss:
+        if others.excess_loss + own >= best.excess_loss * (1.0 - _ROUNDING):
             continue
         groups = [list(g) for g in others._groups]
         for j, value in enumerate((n, int(n > 0), own)):

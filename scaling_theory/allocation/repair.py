@@ -189,7 +189,11 @@ def _padded(lists: list[Ints]) -> list[list[int]]:
 
 
 def _deal(features: list[_Feature]) -> list[int]:
-    """Deal as many latents as the features hold, at the least true loss."""
+    """Deal as many latents as the features hold, at the least true loss.
+
+    Losses are counted from each feature's first, so that latents that change nothing add an exact
+    zero and stay with the features that come first.
+    """
     total = sum(f.before - f.low for f in features)
     best = np.full(total + 1, np.inf)
     best[0] = 0.0
@@ -197,7 +201,7 @@ def _deal(features: list[_Feature]) -> list[int]:
     for f in features:
         new = np.full(total + 1, np.inf)
         choice = np.zeros(total + 1, dtype=np.int64)
-        for extra, loss in enumerate(f.losses[: total + 1].tolist()):
+        for extra, loss in enumerate((f.losses[: total + 1] - f.losses[0]).tolist()):
             candidate = best[: total + 1 - extra] + loss
             better = candidate < new[extra:]
             new[extra:][better] = candidate[better]

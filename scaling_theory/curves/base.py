@@ -24,7 +24,7 @@ MANY = 2.0**62
 class LossCurve(ABC):
     """L(n), the expected loss on a feature when it is active and has n latents; non-increasing.
 
-    Subclasses are final, frozen dataclasses. They state the curve (:meth:`_loss_above`,
+    Subclasses are final, frozen dataclasses. They state the curve (:meth:`excess`,
     ``limit``), its lower convex envelope (:meth:`envelope_gain`, :meth:`envelope_excess`) and a
     real-valued inverse of the envelope's gain (:meth:`_invert`). For a convex curve the envelope
     is the curve.

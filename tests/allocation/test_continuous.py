@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize_scalar
-from strategies import any_curves, number, populations, smooth_convex_curves
 
 import scaling_theory as sth
+from scaling_theory.testing import any_curves, numbers, populations, smooth_convex_curves
 
 M25 = sth.PowerLawFrequencies(0.5)
 
@@ -58,7 +58,7 @@ def test_sums_over_an_infinite_tail_against_direct_ones(beta):
 
 @settings(deadline=None, max_examples=40)
 @given(
-    st.lists(number(0.05, 1.0), min_size=3, max_size=3),
+    st.lists(numbers(0.05, 1.0), min_size=3, max_size=3),
     st.lists(smooth_convex_curves(), min_size=3, max_size=3),
     st.integers(1, 50),
 )
@@ -92,9 +92,9 @@ def test_brute_force_on_three_features(p, curves, latents):
 
 @settings(deadline=None, max_examples=40)
 @given(
-    st.lists(number(0.05, 1.0), min_size=1, max_size=3),
-    number(0.1, 3.0),
-    number(0.0, 1.0),
+    st.lists(numbers(0.05, 1.0), min_size=1, max_size=3),
+    numbers(0.1, 3.0),
+    numbers(0.0, 1.0),
     st.integers(1, 50),
 )
 def test_unshifted_power_laws_meet_their_dual_bound(p, beta, above, latents):

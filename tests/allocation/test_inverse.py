@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from strategies import any_curves, number, populations
 
 import scaling_theory as sth
+from scaling_theory.testing import any_curves, numbers, populations
 
 M25 = sth.PowerLawFrequencies(0.5)
 STEP_CURVE = sth.DiscreteCurve()
@@ -27,7 +27,7 @@ def test_discovered(population, latents, data):
 
 
 @settings(deadline=None, max_examples=40)
-@given(populations(any_curves), st.integers(1, 80), number(0.0, 1.0))
+@given(populations(any_curves), st.integers(1, 80), numbers(0.0, 1.0))
 def test_excess_loss(population, latents, part):
     low, high = (sth.allocate(population, n).excess_loss for n in (latents, 0))
     target = low + (high - low) * part

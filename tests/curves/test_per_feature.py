@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from strategies import any_curves
 
 import scaling_theory as sth
+from scaling_theory.testing import any_curves
 
 CURVES = {
     "discrete": (sth.DiscreteCurve, {"residual": [0.0, 0.1, 0.7]}),

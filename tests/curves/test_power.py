@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from strategies import number
 
 import scaling_theory as sth
+from scaling_theory.testing import numbers
 
 # Around n + shift = 64 (4 + beta) the gain changes from a difference to a series.
 COUNTS = [1, 3, 255, *range(256, 301, 4), 10**6, 3 * 10**11, 3 * 10**14]
@@ -69,7 +69,7 @@ def test_counts_invert_gains_exactly(beta, shift):
 
 
 @settings(deadline=None, max_examples=200)
-@given(number(0.05, 5.0), number(0.01, 100.0), number(0.05, 300.0), number(1e-12, 1.0))
+@given(numbers(0.05, 5.0), numbers(0.01, 100.0), numbers(0.05, 300.0), numbers(1e-12, 1.0))
 def test_counts_satisfy_the_predicate(beta, scale, shift, part):
     curve = sth.PowerLawCurve(beta, scale=scale, shift=shift)
     at = part * curve.gain(1)[0]
@@ -154,7 +154,10 @@ def test_limit_and_tail():
 
 @settings(deadline=None, max_examples=100)
 @given(
-    number(0.05, 4.0), number(0.1, 3.0), st.one_of(st.just(0.0), number(0.2, 30.0)), number(0, 1)
+    numbers(0.05, 4.0),
+    numbers(0.1, 3.0),
+    st.one_of(st.just(0.0), numbers(0.2, 30.0)),
+    numbers(0, 1),
 )
 def test_continuous_latents_minimise(beta, scale, shift, part):
     curve = sth.PowerLawCurve(beta, scale=scale, shift=shift)

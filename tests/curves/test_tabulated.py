@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial import ConvexHull
-from strategies import any_curves, convex_curves, convex_tables, stepped_tables
 
 import scaling_theory as sth
+from scaling_theory.testing import any_curves, convex_curves, convex_tables, stepped_tables
 
 WIDTHS = np.array([0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024])
 

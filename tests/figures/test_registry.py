@@ -50,6 +50,16 @@ def test_regime_table_converges_to_the_formulas() -> None:
         assert (error[largest].to_numpy() <= error[table["latents"] == 10**4].to_numpy()).all()
 
 
+def test_a_stopped_run_leaves_no_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stop() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(importlib.import_module(FIGURES["crossover"]), "data", stop)
+    with pytest.raises(KeyboardInterrupt):
+        reproduce(tmp_path, only=["crossover"])
+    assert not list(tmp_path.iterdir())
+
+
 def test_unknown_figure_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="only must name figures among"):
         reproduce(tmp_path, only=["nothing"])

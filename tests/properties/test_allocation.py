@@ -5,24 +5,24 @@ import dataclasses
 import numpy as np
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from strategies import (
+
+import scaling_theory as sth
+from scaling_theory.allocation.reference import greedy
+from scaling_theory.testing import (
     alphas,
     any_curves,
+    budgets,
+    check_allocation,
     convex_curves,
     enough_features,
     frequencies,
     lists_of_frequencies,
-    number,
+    numbers,
     populations,
     stepped_curves,
 )
 
-import scaling_theory as sth
-from scaling_theory.allocation.counts import weights_at
-from scaling_theory.allocation.reference import dynamic_programme, greedy
-from scaling_theory.groups import locate
-
-BUDGETS = st.integers(0, 60)
+BUDGETS = budgets()
 
 few = settings(deadline=None, max_examples=40)
 many = settings(deadline=None, max_examples=120)
@@ -33,41 +33,6 @@ def without_latents(population):
     return sth.allocate(population, 0).excess_loss
 
 
-def excess_of(population, n):
-    """Excess loss of latents n on ranks 1, 2, ... and none beyond, from the true curves."""
-    ranks = np.arange(1, n.size + 1)
-    total = 0.0
-    for block in population.blocks:
-        inside, index = locate(block, ranks)
-        if inside.size:
-            weight, curve = weights_at(block, ranks[inside], index)
-            total += float((weight * curve.excess(n[inside].astype(float))).sum())
-            if population.count is None and hasattr(block, "law"):
-                rest = block.ranks.mass_after(block.law, np.array([n.size]))[0]
-                total += float(block.magnitude * rest * curve.excess(np.zeros(1))[0])
-    return total
-
-
-def check_accounts(population, at):
-    """What an allocation says of itself follows from its latents and its curves."""
-    n = at.latents_at(np.arange(1, enough_features(population, at.latents) + 1))
-    assert (n >= 0).all()
-    assert n.sum() == at.total <= at.latents
-    assert np.count_nonzero(n) == at.discovered
-    assert at.idle == at.latents - at.total
-    if at.idle:
-        assert at.status == "saturated"
-        assert at.price == 0.0
-    zero = without_latents(population)
-    assert abs(excess_of(population, n) - at.excess_loss) <= 1e-13 * zero
-    floor = sth.allocate(population, 0).loss - zero
-    assert abs(at.loss - at.excess_loss - floor) <= 1e-13 * (zero + floor)
-    table = at.by_group()
-    assert table["latents"].sum() == at.total
-    assert table["discovered"].sum() == at.discovered
-    return n
-
-
 # ---- the optimum -----------------------------------------------------------------------------
 
 
@@ -75,8 +40,10 @@ def check_accounts(population, at):
 @given(populations(), BUDGETS)
 def test_equals_the_heap_greedy(population, latents):
     at = sth.allocate(population, latents)
+    check_allocation(population, at)
+    # the same, tie by tie
     want = greedy(population, latents, enough_features(population, latents))
-    n = check_accounts(population, at)
+    n = at.latents_at(np.arange(1, want.latents.size + 1))
     assert n.tolist() == want.latents.tolist()
     assert at.discovered == want.discovered
     # the certificate
@@ -88,28 +55,15 @@ def test_equals_the_heap_greedy(population, latents):
 
 
 @many
-@given(populations(any_curves, infinite=False), st.integers(0, 30))
+@given(populations(any_curves, infinite=False), budgets(most=30))
 def test_equals_the_dynamic_programme_to_within_the_gap(population, latents):
-    at = sth.allocate(population, latents)
-    best = dynamic_programme(population, latents)
-    check_accounts(population, at)
-    rounding = 1e-13 * without_latents(population)
-    assert best.excess_loss - rounding <= at.excess_loss
-    assert at.excess_loss <= best.excess_loss + at.gap + rounding
-    assert (at.status == "within gap") == (at.gap > 0.0)
+    check_allocation(population, sth.allocate(population, latents))
 
 
 @few
-@given(populations(stepped_curves, infinite=True, max_period=5), st.integers(0, 25))
+@given(populations(stepped_curves, infinite=True, max_period=5), budgets(most=25))
 def test_stepped_curves_on_infinite_tails(population, latents):
-    at = sth.allocate(population, latents)
-    check_accounts(population, at)
-    best = dynamic_programme(population, latents, enough_features(population, latents))
-    # the programme leaves out the ranks beyond: they lack everything in both
-    n = at.latents_at(np.arange(1, best.latents.size + 1))
-    rounding = 1e-13 * without_latents(population)
-    difference = excess_of(population, n) - excess_of(population, best.latents)
-    assert -rounding <= difference <= at.gap + rounding
+    check_allocation(population, sth.allocate(population, latents))
 
 
 @few
@@ -120,7 +74,8 @@ def test_equal_features_are_served_in_turn(count, curve, latents):
     law = sth.EmpiricalFrequencies(np.full(count, 1.0 / count))
     population = sth.Population(law, curve)
     at = sth.allocate(population, latents)
-    n = check_accounts(population, at)
+    check_allocation(population, at)
+    n = at.latents_at(np.arange(1, count + 1))
     assert (np.diff(n) <= 0).all()
     assert n.tolist() == greedy(population, latents).latents.tolist()
 
@@ -162,10 +117,11 @@ def test_loss_of_stepped_curves_never_rises_by_more_than_the_gap(population, lat
 
 
 @few
-@given(populations(infinite=True), st.integers(1, 9), number(1.0, 10.0))
+@given(populations(infinite=True), st.integers(1, 9), numbers(1.0, 10.0))
 def test_large_budgets_on_infinite_tails(population, power, first):
     latents = int(first * 10**power)
     at, after = (sth.allocate(population, n) for n in (latents, latents + 1))
+    check_allocation(population, at, effort=0)
     assert at.total == latents or at.status == "saturated"
     # Neighbouring gains may differ by less than their rounding: then the gap says so.
     assert at.gap <= 1e-14 * at.excess_loss
@@ -186,7 +142,7 @@ def shuffled(draw):
     """(law, curve, magnitude) with one value per feature, and a permutation."""
     law = draw(lists_of_frequencies())
     curve = draw(any_curves(law.count))
-    magnitude = np.array(draw(st.lists(number(0.1, 9.0), min_size=law.count, max_size=law.count)))
+    magnitude = np.array(draw(st.lists(numbers(0.1, 9.0), min_size=law.count, max_size=law.count)))
     return law, curve, magnitude, np.array(draw(st.permutations(range(law.count))))
 
 
@@ -213,6 +169,14 @@ def test_order_of_features_does_not_matter(case, latents):
 
 @few
 @given(shuffled(), BUDGETS, st.integers(-40, 40))
+@example(  # the loss is below the normal floats
+    (
+        sth.EmpiricalFrequencies([1e-6]), sth.DiscreteCurve(np.array([2.0**-1022])), np.ones(1),
+        np.zeros(1, dtype=int),
+    ),
+    1,
+    1,
+)  # fmt: skip
 def test_rescaling_by_a_power_of_two_is_exact(case, latents, power):
     law, curve, magnitude, _ = case
     factor = 2.0**power
@@ -222,12 +186,13 @@ def test_rescaling_by_a_power_of_two_is_exact(case, latents, power):
     ranks = np.arange(1, law.count + 1)
     assert two.latents_at(ranks).tolist() == one.latents_at(ranks).tolist()
     for name in ("loss", "excess_loss", "price", "gap"):
-        assert getattr(two, name) == factor * getattr(one, name)
+        small = 1e-323 * max(factor, 1.0)  # one or two units of what is below the normal floats
+        assert abs(getattr(two, name) - factor * getattr(one, name)) <= small
     assert (two.total, two.discovered, two.status) == (one.total, one.discovered, one.status)
 
 
 @few
-@given(frequencies(), convex_curves(), BUDGETS, number(1e-3, 1e3))
+@given(frequencies(), convex_curves(), BUDGETS, numbers(1e-3, 1e3))
 def test_rescaling_by_any_factor(law, curve, latents, factor):
     if isinstance(law, sth.EmpiricalFrequencies):
         scaled = sth.EmpiricalFrequencies(law.values * factor)

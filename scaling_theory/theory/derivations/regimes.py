@@ -1,91 +1,20 @@
-"""The derivations behind the closed forms, as SymPy expressions that are checked.
+"""Three regimes: from the Lagrange condition to the scaling laws.
 
-``derive("benign")``, ``derive("pathological")`` and ``derive("critical")`` return the steps from
-the Lagrange condition to the scaling laws. A step is an equation and a residual that must simplify
-to zero; :meth:`Step.holds` does so. Sums over n and i are kept as S and as zeta functions.
+Sums over n and i are kept as S and as zeta functions.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, final
+from typing import Any
 
-if TYPE_CHECKING:
+from scaling_theory.theory.derivations.steps import Step, equation, symbols
+
+
+def benign() -> tuple[Step, ...]:
+    """The case beta > alpha: level sets of gains, the constant S."""
     import sympy as sp
 
-
-@final
-@dataclass(frozen=True)
-class Step:
-    """One step of a derivation.
-
-    Attributes
-    ----------
-    name
-        What the step states, in a few words.
-    equation
-        The statement, a SymPy equation.
-    residual
-        An expression that is zero if the statement follows from the steps before.
-    source
-        Paper and section, or "derived here".
-    """
-
-    name: str
-    equation: sp.Eq
-    residual: sp.Expr
-    source: str
-
-    def holds(self) -> bool:
-        """Whether SymPy simplifies the residual to zero."""
-        import sympy as sp
-
-        logs = sp.expand_log(sp.powdenest(self.residual, force=True), force=True)
-        return bool(sp.simplify(self.residual) == 0 or sp.simplify(logs) == 0)
-
-
-def derive(regime: Literal["benign", "pathological", "critical"]) -> tuple[Step, ...]:
-    """Derive the scaling laws of a regime, step by step.
-
-    Parameters
-    ----------
-    regime
-        "benign" (beta > alpha), "pathological" (beta < alpha) or "critical" (equal).
-
-    Raises
-    ------
-    ValueError
-        If the regime is none of these.
-    """
-    chapters: dict[str, Callable[[], tuple[Step, ...]]] = {
-        "benign": _benign,
-        "pathological": _pathological,
-        "critical": _critical,
-    }
-    if regime not in chapters:
-        raise ValueError(f"regime must be one of {sorted(chapters)}, got {regime!r}")
-    return chapters[regime]()
-
-
-def _eq(left: Any, right: Any) -> sp.Eq:
-    """Return an equation that is stated, not decided on the spot."""
-    import sympy as sp
-
-    return sp.Eq(left, right, evaluate=False)
-
-
-def _symbols() -> dict[str, Any]:
-    import sympy as sp
-
-    names = "alpha beta a c m_1 m_n lambda kappa i n x k N D S W"
-    return {str(s): s for s in sp.symbols(names, positive=True)}
-
-
-def _benign() -> tuple[Step, ...]:
-    import sympy as sp
-
-    s = _symbols()
+    s = symbols()
     al, be, c, m1, mn = s["alpha"], s["beta"], s["c"], s["m_1"], s["m_n"]
     lam, x, k, n_all, d, big_s = s["lambda"], s["x"], s["k"], s["N"], s["D"], s["S"]
     power = 1 / (1 + al)
@@ -99,43 +28,43 @@ def _benign() -> tuple[Step, ...]:
     return (
         Step(
             "an n-th latent is worth the price up to rank k_n",
-            _eq(k, last),
+            equation(k, last),
             (c * x ** (-(1 + al)) * mn).subs(x, last) - lam,
             here,
         ),
         Step(
             "level sets are scaled copies of the first one, k_n = D (m_n/m_1)^(1/(1+alpha))",
-            _eq(last, found * (mn / m1) ** power),
+            equation(last, found * (mn / m1) ** power),
             sp.log(last) - sp.log(found * (mn / m1) ** power),
             here,
         ),
         Step(
             "so N = S D, and the terms of S fall as n^-t with t > 1 just if beta > alpha",
-            _eq((1 + be) / (1 + al) - 1, (be - al) / (1 + al)),
+            equation((1 + be) / (1 + al) - 1, (be - al) / (1 + al)),
             (1 + be) / (1 + al) - 1 - (be - al) / (1 + al),
             "Michaud et al. (2025) B.4, generalised",
         ),
         Step(
             "mass of the ranks after k",
-            _eq(sp.Integral(c * x ** (-(1 + al)), (x, k, sp.oo)), tail),
+            equation(sp.Integral(c * x ** (-(1 + al)), (x, k, sp.oo)), tail),
             sp.diff(tail, k) + c * k ** (-(1 + al)),
             "Michaud et al. (2025) 2.3",
         ),
         Step(
             "each level lacks m_n T(k_n) = price k_n / alpha",
-            _eq(mn * tail, lam * k / al),
+            equation(mn * tail, lam * k / al),
             sp.log(mn * tail.subs(k, last)) - sp.log(lam * last / al),
             here,
         ),
         Step(
             "excess loss with N latents",
-            _eq(excess.subs(d, n_all / big_s), law),
+            equation(excess.subs(d, n_all / big_s), law),
             sp.log(excess.subs(d, n_all / big_s)) - sp.log(law),
             here,
         ),
         Step(
             "its slope is minus the price",
-            _eq(sp.Derivative(law, n_all), -price.subs(d, n_all / big_s)),
+            equation(sp.Derivative(law, n_all), -price.subs(d, n_all / big_s)),
             sp.log(-sp.diff(law, n_all)) - sp.log(price.subs(d, n_all / big_s)),
             here,
         ),
@@ -155,23 +84,24 @@ def _allocation(s: dict[str, Any]) -> tuple[Any, Step, Step]:
     source = "Michaud et al. (2025) B.2, equation 2"
     lagrange = Step(
         "Lagrange condition p_i L'(n_i) + price = 0",
-        _eq(slope, lam),
+        equation(slope, lam),
         sp.log(slope.subs(n, best)) - sp.log(lam),
         source,
     )
     exponent = Step(
         "n_i = kappa i^-gamma with gamma = (1+alpha)/(1+beta)",
-        _eq(i * sp.diff(sp.log(best), i), -gamma),
+        equation(i * sp.diff(sp.log(best), i), -gamma),
         i * sp.diff(sp.log(best), i) + gamma,
         source,
     )
     return gamma, lagrange, exponent
 
 
-def _pathological() -> tuple[Step, ...]:
+def pathological() -> tuple[Step, ...]:
+    """The case beta < alpha: the sum over ranks converges."""
     import sympy as sp
 
-    s = _symbols()
+    s = symbols()
     al, be, a, c, m1 = s["alpha"], s["beta"], s["a"], s["c"], s["m_1"]
     i, kappa, n_all, lam = s["i"], s["kappa"], s["N"], s["lambda"]
     gamma, lagrange, exponent = _allocation(s)
@@ -188,59 +118,60 @@ def _pathological() -> tuple[Step, ...]:
         exponent,
         Step(
             "for gamma > 1 the latents sum to N = kappa zeta(gamma)",
-            _eq(sp.Sum(i**-g, (i, 1, sp.oo)), sp.zeta(g)),
+            equation(sp.Sum(i**-g, (i, 1, sp.oo)), sp.zeta(g)),
             spent - sp.zeta(g),
             "Michaud et al. (2025) B.3",
         ),
         Step(
             "the discovered features' losses fall with the rank as their latents do",
-            _eq(term, a * c * kappa**-be * i**-gamma),
+            equation(term, a * c * kappa**-be * i**-gamma),
             sp.log(term) - sp.log(a * c * kappa**-be * i**-gamma),
             "Michaud et al. (2025) B.3",
         ),
         Step(
             "excess loss with N latents, kappa = N/Z and Z = zeta(gamma)",
-            _eq(a * c * kappa**-be * z, law),
+            equation(a * c * kappa**-be * z, law),
             sp.log((a * c * kappa**-be * z).subs(kappa, n_all / z)) - sp.log(law),
             here,
         ),
         Step(
             "its slope is minus the price",
-            _eq(sp.Derivative(law, n_all), -price.subs(kappa, n_all / z)),
+            equation(sp.Derivative(law, n_all), -price.subs(kappa, n_all / z)),
             sp.log(-sp.diff(law, n_all)) - sp.log(price.subs(kappa, n_all / z)),
             here,
         ),
         Step(
             "the last feature is found where c m_1 D^-(1+alpha) is the price",
-            _eq(s["D"], found),
+            equation(s["D"], found),
             sp.log(c * m1 * found ** (-(1 + al))) - sp.log(price),
             here,
         ),
         Step(
             "discovery grows as N^(1/gamma) = N^((1+beta)/(1+alpha))",
-            _eq(kappa * sp.diff(sp.log(found), kappa), (1 + be) / (1 + al)),
+            equation(kappa * sp.diff(sp.log(found), kappa), (1 + be) / (1 + al)),
             kappa * sp.diff(sp.log(found), kappa) - (1 + be) / (1 + al),
             "Michaud et al. (2025) B.3, equation 3",
         ),
         Step(
             "what is undiscovered falls faster: alpha/gamma > beta just if alpha > beta",
-            _eq(al / gamma - be, (al - be) / (1 + al)),
+            equation(al / gamma - be, (al - be) / (1 + al)),
             al / gamma - be - (al - be) / (1 + al),
             "Michaud et al. (2025) B.3",
         ),
         Step(
             "price of the Lagrange condition in terms of kappa",
-            _eq(lam, price),
+            equation(lam, price),
             sp.log(((a * be * c / lam) ** (1 / (1 + be))).subs(lam, price)) - sp.log(kappa),
             here,
         ),
     )
 
 
-def _critical() -> tuple[Step, ...]:
+def critical() -> tuple[Step, ...]:
+    """The case alpha = beta: the poles of both sums cancel, and leave a logarithm."""
     import sympy as sp
 
-    s = _symbols()
+    s = symbols()
     al, a, c, kappa, n_all, w = s["alpha"], s["a"], s["c"], s["kappa"], s["N"], s["W"]
     _, lagrange, exponent = _allocation(s)
     eps = sp.Symbol("epsilon", real=True)
@@ -263,25 +194,25 @@ def _critical() -> tuple[Step, ...]:
         Step(
             "the poles of the two sums cancel: N = kappa (ln kappa + G), "
             "G = EulerGamma + gamma_m - 1",
-            _eq(n_all, kappa * (sp.log(kappa) + euler + gm - 1)),
+            equation(n_all, kappa * (sp.log(kappa) + euler + gm - 1)),
             sp.expand(expansion - limit),
             here,
         ),
         Step(
             "solved by the Lambert function: kappa = N/W with W e^W = N e^G",
-            _eq(kappa, n_all / sp.LambertW(n_all * sp.exp(big_g))),
+            equation(kappa, n_all / sp.LambertW(n_all * sp.exp(big_g))),
             sp.expand_log(sp.log(kappa_of_w), force=True) + big_g - w,
             here,
         ),
         Step(
             "excess loss, by the price: d excess / d N = -price",
-            _eq(sp.Symbol("excess"), c * a * kappa**-al * (w + 1 + 1 / al)),
+            equation(sp.Symbol("excess"), c * a * kappa**-al * (w + 1 + 1 / al)),
             sp.diff(excess, w) / sp.diff(latents, w) + price,
             here,
         ),
         Step(
             "local slope of the loss, price N / excess",
-            _eq(s["lambda"] * n_all / sp.Symbol("excess"), al * w / (w + 1 + 1 / al)),
+            equation(s["lambda"] * n_all / sp.Symbol("excess"), al * w / (w + 1 + 1 / al)),
             price * latents / excess - al * w / (w + 1 + 1 / al),
             here,
         ),

@@ -190,6 +190,14 @@ def test_critical_case_by_the_lambert_function(latents):
     at, said = solve(0.5, 0.5, latents), sth.predict(alpha=0.5, beta=0.5)
     assert said.loss(latents)[0] == pytest.approx(at.excess_loss, rel=1e-5)
     assert abs(said.discovered(latents)[0] - at.discovered) <= max(2.0, 1e-3 * at.discovered)
+    # N = kappa (ln kappa + G) + 1/2, in the Lambert function
+    constant = sth.theory.regular_level_sum(sth.PowerLawCurve(0.5), 0.5) + np.euler_gamma - 1.0
+    w = float(mp.lambertw((latents - 0.5) * mp.exp(constant)))
+    closed = M25.normaliser * ((latents - 0.5) / w) ** -0.5 * (w + 3.0)
+    assert closed == pytest.approx(at.excess_loss, rel=1e-5)
+    # the logarithms of leading order alone stay about a tenth off
+    leading = said.loss_constant * latents**-0.5 * math.log(latents) ** 1.5
+    assert 0.07 < leading / at.excess_loss - 1.0 < 0.12
 
 
 def test_critical_case_from_its_published_constants():
@@ -275,19 +283,17 @@ MIXTURE = sth.Population.mixture(M25, {"a": (0.5, STEP), "b": (0.5, sth.PowerLaw
         ({"beta": 0.5}, ["alpha and one of beta and curve", "'beta'"]),
         ({"alpha": 0.5, "beta": 1.0, "curve": STEP}, ["alpha and one of beta and curve"]),
         ({"alpha": 0.5, "population": MIXTURE}, ["population already states alpha"]),
-        ({"population": MIXTURE}, ["population must have one group", "'a', 'b'", "mixtures"]),
-        (
-            {"population": sth.Population(sth.PowerLawFrequencies(0.5, count=9), STEP)},
-            ["population must have infinitely many", "count=9"],
-        ),
         (
             {"population": sth.Population(sth.EmpiricalFrequencies([1.0]), STEP)},
-            ["population must have infinitely many", "EmpiricalFrequencies"],
+            ["population must have power-law frequencies", "EmpiricalFrequencies", "scaling_curve"],
         ),
         ({"population": "x"}, ["population must be a Population", "'x'"]),
         ({"alpha": 0.5, "curve": "x"}, ["curve must be one LossCurve", "'x'"]),
         ({"alpha": 0.5, "curve": sth.DiscreteCurve([0.1, 0.2])}, ["curve must be one LossCurve"]),
-        ({"alpha": 0.5, "curve": sth.TabulatedCurve([0, 2], [0.3, 0.3])}, ["curve must fall"]),
+        (
+            {"alpha": 0.5, "curve": sth.TabulatedCurve([0, 2], [0.3, 0.3])},
+            ["curve of group", "must fall"],
+        ),
         ({"alpha": 0.0, "beta": 0.5}, ["alpha", "(0, 100]", "0.0"]),
         ({"alpha": 0.5, "beta": math.nan}, ["beta", "(0, 1000]", "nan"]),
     ],
@@ -305,6 +311,8 @@ def test_predictions_take_numbers_and_arrays_and_are_frozen():
     assert said.loss([1e6, 1e9]).shape == said.discovered([1e6, 1e9]).shape == (2,)
     with pytest.raises(dataclasses.FrozenInstanceError):
         said.regime = "benign"
-    for bad in (0, -1.0, math.nan, "1e6", [1e3, math.inf]):
+    assert said.loss(10**20)[0] == said.loss(1e20)[0]
+    assert said.loss([10**3, 10**20]).shape == (2,)
+    for bad in (0, -1.0, math.nan, "1e6", [1e3, math.inf], 10**400):
         with pytest.raises(ValueError, match="latents"):
             said.loss(bad)
