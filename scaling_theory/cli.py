@@ -14,16 +14,15 @@ from pathlib import Path
 from typing import Any
 
 import click
-import numpy as np
 
 import scaling_theory as st
+from scaling_theory._cli_output import finite, json_option, print_values
 from scaling_theory._cli_problem import population_from, problem_options
+from scaling_theory._cli_train import train
 from scaling_theory._cli_types import Count, Counts
 from scaling_theory._validate import MAX_LATENTS
 from scaling_theory.figures import reproduce
 from scaling_theory.scaling import scaling_rows
-
-_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -42,7 +41,7 @@ def app() -> None:
     show_default=True,
     help="The crossover is where the slope of the loss is within this fraction of its limit.",
 )
-@_JSON
+@json_option
 def regime(latents: list[int] | None, within: float, as_json: bool, **problem: Any) -> None:
     """Regime, exponents and leading constants, in closed form.
 
@@ -83,7 +82,7 @@ def regime(latents: list[int] | None, within: float, as_json: bool, **problem: A
         values["predictions"] = [
             {"latents": n, "excess_loss": float(e), "discovered": float(d)} for n, e, d in rows
         ]
-    _print(values, as_json)
+    print_values(values, as_json)
 
 
 @app.command()
@@ -91,7 +90,7 @@ def regime(latents: list[int] | None, within: float, as_json: bool, **problem: A
 @click.option("--latents", type=Count(), help="Budget N, up to 1e15.")
 @click.option("--to-loss", type=float, help="Instead: as many latents as this loss takes.")
 @click.option("--to-discover", type=Count(), help="Instead: as many as so many features take.")
-@_JSON
+@json_option
 def allocate(
     latents: int | None,
     to_loss: float | None,
@@ -120,7 +119,7 @@ def allocate(
     values = {key: getattr(at, key) for key in keys}
     if len(population.labels) > 1:
         values["groups"] = at.by_group().to_dict("records")
-    _print(values, as_json)
+    print_values(values, as_json)
 
 
 @app.command()
@@ -137,7 +136,7 @@ def allocate(
     type=click.Path(dir_okay=False, path_type=Path),
     help="Write a CSV file here instead of a table.",
 )
-@_JSON
+@json_option
 def simulate(latents: list[int], output: Path | None, as_json: bool, **problem: Any) -> None:
     """Loss, discovery and local slopes over a range of budgets.
 
@@ -167,7 +166,7 @@ def simulate(latents: list[int], output: Path | None, as_json: bool, **problem: 
         table.to_csv(output, index=False)
         click.echo(f"{len(rows)} of {len(latents)} rows written to {output}")
     elif as_json:
-        click.echo(json.dumps(_finite(rows)))
+        click.echo(json.dumps(finite(rows)))
     else:
         click.echo(table.to_string(index=False, float_format="{:.6g}".format))
     if stopped:
@@ -186,7 +185,7 @@ def simulate(latents: list[int], output: Path | None, as_json: bool, **problem: 
 @click.option("--floor", default="free", show_default=True, help="free, zero, or a number.")
 @click.option("--level", type=float, default=0.95, show_default=True, help="Of the intervals.")
 @click.option("--seed", type=Count(), default=0, show_default=True, help="Of the bootstrap.")
-@_JSON
+@json_option
 def fit(
     data: str,
     n_column: str,
@@ -229,7 +228,7 @@ def fit(
     found = st.fit_power_law(
         _numbers(table, n_column), _numbers(table, loss_column), floor=given, level=level, seed=seed
     )
-    _print(
+    print_values(
         {
             "exponent": found.exponent,
             "scale": found.scale,
@@ -242,6 +241,9 @@ def fit(
         },
         as_json,
     )
+
+
+app.add_command(train)
 
 
 @app.command(name="reproduce")
@@ -308,39 +310,6 @@ def _fail(message: str) -> None:
     message = message.replace("; count= allows more", "; --features allows more")
     click.echo(f"scaling-theory: error: {' '.join(message.split())}", err=True)
     sys.exit(2)
-
-
-def _print(values: dict[str, Any], as_json: bool) -> None:
-    if as_json:
-        click.echo(json.dumps(_finite(values)))
-        return
-    tables = {key: value for key, value in values.items() if isinstance(value, list)}
-    for key, value in values.items():
-        if isinstance(value, dict):
-            for name, ends in value.items():
-                click.echo(f"{name} interval".ljust(20) + "  ".join(f"{e:.6g}" for e in ends))
-        elif isinstance(value, bool):
-            click.echo(key.ljust(20) + ("yes" if value else "no"))
-        elif isinstance(value, float):
-            click.echo(key.ljust(20) + f"{value:.10g}")
-        elif key not in tables and value != "":
-            click.echo(key.ljust(20) + (f"{value:,}" if isinstance(value, int) else str(value)))
-    for rows in tables.values():
-        import pandas as pd
-
-        text = pd.DataFrame(rows).to_string(index=False, float_format="{:.6g}".format)
-        click.echo(f"\n{text}")
-
-
-def _finite(value: Any) -> Any:
-    """JSON has no infinity: null stands for an open end."""
-    if isinstance(value, dict):
-        return {key: _finite(v) for key, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(v) for v in value]
-    if isinstance(value, np.generic):
-        value = value.item()
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _table(data: str) -> Any:

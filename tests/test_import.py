@@ -5,7 +5,10 @@ import sys
 
 import scaling_theory as sth
 
-HEAVY = ["torch", "matplotlib", "sympy", "scipy.optimize", "scipy.stats", "pandas", "rich", "click"]
+HEAVY = [
+    "torch", "numba", "pyarrow", "safetensors", "matplotlib", "sympy", "scipy.optimize",
+    "scipy.stats", "pandas", "rich", "click",
+]  # fmt: skip
 
 
 def test_importing_the_package_loads_nothing_heavy():

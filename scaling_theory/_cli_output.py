@@ -1,0 +1,46 @@
+"""How commands print what they found: for people, or as strict JSON."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import click
+import numpy as np
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+
+
+def print_values(values: dict[str, Any], as_json: bool) -> None:
+    """Print named values, intervals and tables, or one JSON object."""
+    if as_json:
+        click.echo(json.dumps(finite(values)))
+        return
+    tables = {key: value for key, value in values.items() if isinstance(value, list)}
+    for key, value in values.items():
+        if isinstance(value, dict):
+            for name, ends in value.items():
+                click.echo(f"{name} interval".ljust(20) + "  ".join(f"{e:.6g}" for e in ends))
+        elif isinstance(value, bool):
+            click.echo(key.ljust(20) + ("yes" if value else "no"))
+        elif isinstance(value, float):
+            click.echo(key.ljust(20) + f"{value:.10g}")
+        elif key not in tables and value != "":
+            click.echo(key.ljust(20) + (f"{value:,}" if isinstance(value, int) else str(value)))
+    for rows in tables.values():
+        import pandas as pd
+
+        text = pd.DataFrame(rows).to_string(index=False, float_format="{:.6g}".format)
+        click.echo(f"\n{text}")
+
+
+def finite(value: Any) -> Any:
+    """JSON has no infinity: null stands for an open end."""
+    if isinstance(value, dict):
+        return {key: finite(v) for key, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(v) for v in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,67 @@
+"""SAEs on toy data: manifolds, architectures, trainers, and the loss curves they measure."""
+
+import os as _os
+
+# Steps are short, and threads that spin between them starve everything else on a shared machine:
+# they sleep after some microseconds instead. To be set before OpenMP is loaded, by torch.
+_os.environ.setdefault("GOMP_SPINCOUNT", "2000")
+
+from scaling_theory.sae.architectures import (
+    Architecture,
+    JumpReLU,
+    ReLU,
+    TanhJumpReLU,
+    TopK,
+)
+from scaling_theory.sae.data import Data
+from scaling_theory.sae.manifolds import Circle, Points, Shell, Sphere
+from scaling_theory.sae.metrics import (
+    Evaluation,
+    Ownership,
+    evaluate,
+    mean_max_cosine,
+    neighbour_cosines,
+    ownership,
+)
+from scaling_theory.sae.remedies import Remedy, ResampleDead, ResampleDuplicates
+from scaling_theory.sae.runs import Runs
+from scaling_theory.sae.spec import RunSpec
+from scaling_theory.sae.store import Store, StoreDamaged, StoreInUse
+from scaling_theory.sae.superposition import Superposition
+from scaling_theory.sae.sweep import SweepFailed, train, train_widths
+from scaling_theory.sae.trainer import Trainer, TrainingFailed
+from scaling_theory.sae.weights import Weights
+
+__all__ = [
+    "Architecture",
+    "Circle",
+    "Data",
+    "Evaluation",
+    "JumpReLU",
+    "Ownership",
+    "Points",
+    "ReLU",
+    "Remedy",
+    "ResampleDead",
+    "ResampleDuplicates",
+    "RunSpec",
+    "Runs",
+    "Shell",
+    "Sphere",
+    "Store",
+    "StoreDamaged",
+    "StoreInUse",
+    "Superposition",
+    "SweepFailed",
+    "TanhJumpReLU",
+    "TopK",
+    "Trainer",
+    "TrainingFailed",
+    "Weights",
+    "evaluate",
+    "mean_max_cosine",
+    "neighbour_cosines",
+    "ownership",
+    "train",
+    "train_widths",
+]

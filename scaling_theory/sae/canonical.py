@@ -1,0 +1,55 @@
+"""One text for one specification: what its hash, its random numbers and its row in a store rest on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+import numpy as np
+
+
+def canonical(value: Any) -> Any:
+    """Return a value as what JSON holds: dataclasses by class name and public fields.
+
+    Raises
+    ------
+    ValueError
+        If it holds anything else than dataclasses, numbers, text, None, arrays and tuples.
+    """
+    if is_dataclass(value) and not isinstance(value, type):
+        named = {
+            f.name: getattr(value, f.name) for f in fields(value) if not f.name.startswith("_")
+        }
+        return {"kind": type(value).__name__, **{k: canonical(v) for k, v in named.items()}}
+    if isinstance(value, np.ndarray):
+        return [canonical(v) for v in value.tolist()]
+    if isinstance(value, np.generic):
+        return canonical(value.item())
+    if isinstance(value, dict):
+        return {str(k): canonical(v) for k, v in value.items()}
+    if isinstance(value, tuple | list):
+        return [canonical(v) for v in value]
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    raise ValueError(
+        f"a specification must hold dataclasses, numbers, text, None, arrays and tuples only, "
+        f"got {value!r}"
+    )
+
+
+def text_of(value: Any) -> str:
+    """Return the canonical JSON text of a value; floats are written so that they come back."""
+    return json.dumps(canonical(value), sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def digest(text: str) -> str:
+    """First 16 hexadecimal digits of the SHA-256 of a text."""
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def seed_of(*parts: Any) -> int:
+    """Return a seed in [0, 2^63) from the SHA-256 of the parts: one stream of random numbers each."""
+    text = "\x1f".join(str(p) for p in parts)
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1

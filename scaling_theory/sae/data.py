@@ -1,0 +1,31 @@
+"""What a toy SAE is trained on: the interface of manifolds and of their superpositions."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import numpy as np
+import torch
+
+from scaling_theory._validate import Floats
+
+
+class Data(ABC):
+    """A distribution of inputs; subclasses are final, frozen dataclasses of plain values."""
+
+    dimension: int
+    """Dimension d of the space that inputs live in: a field, even where fixed (``Circle``)."""
+
+    @property
+    @abstractmethod
+    def magnitude(self) -> float:
+        """Mean squared norm of an input."""
+
+    @property
+    def mean(self) -> Floats:
+        """Mean input, shape (dimension,): zeros, unless the distribution is lopsided."""
+        return np.zeros(self.dimension)
+
+    @abstractmethod
+    def sample(self, count: int, generator: torch.Generator) -> torch.Tensor:
+        """Draw inputs, float32 of shape (count, dimension), on the generator's device."""

@@ -1,0 +1,265 @@
+# mypy: disable-error-code="assignment"
+"""Fused gradients on the CPU, compiled by Numba: no array of batch size times width is held.
+
+Two passes. The first, parallel over blocks of rows, computes activations and adds them up to the
+residual at once. The second, parallel over latents, computes the activations again and adds each
+latent's gradient up over all rows. Both vectorise over the rows of a block, which are kept
+transposed, and take latents in pairs, so that each row that is loaded is used twice. Every sum is
+taken in the same order whatever the number of threads.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any, final
+
+import numba
+import numpy as np
+import torch
+
+from scaling_theory.sae.architectures import Architecture, Context
+from scaling_theory.sae.kernels.base import Gradients, Step
+from scaling_theory.sae.kernels.units import KINDS, activation, numbers_of, partials
+from scaling_theory.sae.weights import Weights
+
+#: Rows of a block, and latents that one thread takes at a time (even).
+ROWS = 64
+_LATENTS = 16
+
+_F = np.float32
+_fused = numba.njit(
+    parallel=True, fastmath={"contract", "reassoc", "nsz"}, cache=True, error_model="numpy"
+)
+
+
+@final
+class CompiledGradients(Gradients):
+    """Two fused passes over a batch."""
+
+    def __init__(
+        self, architecture: Architecture, width: int, dimension: int, batch_size: int
+    ) -> None:
+        self._architecture = architecture
+        self._forward, self._backward = _passes(KINDS[str(architecture.fused)], dimension)
+        blocks = -(-batch_size // ROWS)
+        self._inputs = np.zeros((blocks, dimension, ROWS), np.float32)
+        self._residuals = np.zeros_like(self._inputs)
+        self._fired = np.zeros(width, np.bool_)
+        self._sums = np.zeros(width, np.float64)
+        self._zeros = np.zeros(width, np.float32)
+
+    def __call__(self, weights: Weights, x: torch.Tensor, context: Context, out: Weights) -> Step:
+        """Write the gradients into ``out``."""
+        numbers = numbers_of(self._architecture, context)
+        w, g = _arrays(weights, self._zeros), _arrays(out, self._sums)
+        error = self._forward(*w, x.numpy(), self._inputs, self._residuals, g[3])
+        penalty = self._backward(
+            *w, numbers, len(x), self._inputs, self._residuals, *g, self._sums, self._fired
+        )
+        return Step(error + penalty, torch.from_numpy(self._fired))
+
+
+def _arrays(weights: Weights, instead: Any) -> tuple[Any, ...]:
+    threshold = weights.extra.get("threshold")
+    return (
+        weights.encoder.numpy(),
+        weights.encoder_bias.numpy(),
+        weights.decoder.numpy(),
+        weights.decoder_bias.numpy(),
+        instead if threshold is None else threshold.numpy(),
+    )
+
+
+@cache
+def _passes(kind: int, dimension: int) -> tuple[Any, Any]:
+    """Compile both passes for one unit and one dimension: constants, so that loops unroll."""
+    D = dimension
+    quads = D - D % 4
+
+    @_fused
+    def forward(
+        encoder: Any, bias: Any, decoder: Any, decoder_bias: Any, threshold: Any,
+        x: Any, inputs: Any, residuals: Any, g_decoder_bias: Any,
+    ) -> Any:  # fmt: skip
+        rows, n, blocks = x.shape[0], encoder.shape[0], inputs.shape[0]
+        errors = np.zeros(blocks)
+        for c in numba.prange(blocks):
+            low = c * ROWS
+            m = min(ROWS, rows - low)
+            # arrays of known shape: LLVM then sees that they do not overlap
+            xT, rT = np.empty((D, ROWS), np.float32), np.empty((D, ROWS), np.float32)
+            for k in range(D):
+                for r in range(ROWS):
+                    xT[k, r] = x[low + r, k] if r < m else _F(0.0)
+                    rT[k, r] = decoder_bias[k] - xT[k, r]
+            for j in range(0, n - 1, 2):
+                w0, w1, v0, v1 = encoder[j], encoder[j + 1], decoder[j], decoder[j + 1]
+                b0, b1, t0, t1 = bias[j], bias[j + 1], threshold[j], threshold[j + 1]
+                for r in range(ROWS):
+                    z0, z1 = b0, b1
+                    for k in range(D):
+                        z0 += w0[k] * xT[k, r]
+                        z1 += w1[k] * xT[k, r]
+                    f0, f1 = activation(kind, z0, t0), activation(kind, z1, t1)
+                    for k in range(D):
+                        rT[k, r] += f0 * v0[k] + f1 * v1[k]
+            if n % 2:
+                w0, v0, b0, t0 = encoder[n - 1], decoder[n - 1], bias[n - 1], threshold[n - 1]
+                for r in range(ROWS):
+                    z0 = b0
+                    for k in range(D):
+                        z0 += w0[k] * xT[k, r]
+                    f0 = activation(kind, z0, t0)
+                    for k in range(D):
+                        rT[k, r] += f0 * v0[k]
+            total = 0.0
+            scale = _F(2.0 / rows)
+            for k in range(D):
+                s = _F(0.0)
+                for r in range(ROWS):
+                    e = rT[k, r] if r < m else _F(0.0)
+                    s += e * e
+                    residuals[c, k, r] = scale * e
+                    inputs[c, k, r] = xT[k, r]
+                total += s
+            errors[c] = total
+        for k in range(D):
+            total = 0.0
+            for c in range(blocks):
+                for r in range(ROWS):
+                    total += residuals[c, k, r]
+            g_decoder_bias[k] = total
+        return errors.sum() / rows
+
+    @_fused
+    def backward(
+        encoder: Any, bias: Any, decoder: Any, decoder_bias: Any, threshold: Any,
+        numbers: Any, rows: int, inputs: Any, residuals: Any,
+        g_encoder: Any, g_bias: Any, g_decoder: Any, g_decoder_bias: Any, g_threshold: Any,
+        sums: Any, fired: Any,
+    ) -> Any:  # fmt: skip
+        n, blocks = encoder.shape[0], inputs.shape[0]
+        p = (_F(numbers[0] / rows), numbers[1], numbers[2], _F(numbers[3] / rows))
+        for c in numba.prange((n + _LATENTS - 1) // _LATENTS):
+            f, dz = np.zeros((2, ROWS), np.float32), np.zeros((2, ROWS), np.float32)
+            g_v = np.zeros((_LATENTS, D), np.float32)
+            g_w = np.zeros((_LATENTS, D), np.float32)
+            single = np.zeros((_LATENTS, 4))  # bias, threshold, norm, penalty
+            count = np.zeros(_LATENTS, np.int64)
+            norm = np.zeros(_LATENTS, np.float32)
+            xT, rT = np.empty((D, ROWS), np.float32), np.empty((D, ROWS), np.float32)
+            first = c * _LATENTS
+            some = min(_LATENTS, n - first)
+            for i in range(some):
+                s = _F(0.0)
+                for k in range(D):
+                    s += decoder[first + i, k] * decoder[first + i, k]
+                norm[i] = np.sqrt(s)
+            for block in range(blocks):
+                for k in range(D):
+                    for r in range(ROWS):
+                        xT[k, r] = inputs[block, k, r]
+                        rT[k, r] = residuals[block, k, r]
+                m = min(ROWS, rows - block * ROWS)
+                for i in range(0, some, 2):
+                    two = min(2, some - i)
+                    if two == 1:
+                        f[1, :] = _F(0.0)
+                        dz[1, :] = _F(0.0)
+                    for u in range(two):
+                        j = first + i + u
+                        w, v, b, t, length = (
+                            encoder[j],
+                            decoder[j],
+                            bias[j],
+                            threshold[j],
+                            norm[i + u],
+                        )
+                        fu, du = f[u], dz[u]
+                        s0, s1, s2, s3, on = _F(0.0), _F(0.0), _F(0.0), _F(0.0), 0
+                        for r in range(m):
+                            z, g = b, _F(0.0)
+                            for k in range(D):
+                                z += w[k] * xT[k, r]
+                                g += v[k] * rT[k, r]
+                            a, d_z, d_t, d_n, penalty = partials(kind, z, t, length, g, p)
+                            fu[r] = a
+                            du[r] = d_z
+                            s0 += d_z
+                            s1 += d_t
+                            s2 += d_n
+                            s3 += penalty
+                            on += np.int32(a > _F(0.0))
+                        single[i + u, 0] += s0
+                        single[i + u, 1] += s1
+                        single[i + u, 2] += s2
+                        single[i + u, 3] += s3
+                        count[i + u] += on
+                    fa, fb, da, db = f[0], f[1], dz[0], dz[1]
+                    for k in range(0, quads, 4):
+                        r0, r1, r2, r3 = rT[k], rT[k + 1], rT[k + 2], rT[k + 3]
+                        x0, x1, x2, x3 = xT[k], xT[k + 1], xT[k + 2], xT[k + 3]
+                        a0 = a1 = a2 = a3 = b0 = b1 = b2 = b3 = _F(0.0)
+                        c0 = c1 = c2 = c3 = d0 = d1 = d2 = d3 = _F(0.0)
+                        for r in range(m):
+                            fp, fq, dp, dq = fa[r], fb[r], da[r], db[r]
+                            y0, y1, y2, y3 = r0[r], r1[r], r2[r], r3[r]
+                            a0 += fp * y0
+                            a1 += fp * y1
+                            a2 += fp * y2
+                            a3 += fp * y3
+                            b0 += fq * y0
+                            b1 += fq * y1
+                            b2 += fq * y2
+                            b3 += fq * y3
+                            y0, y1, y2, y3 = x0[r], x1[r], x2[r], x3[r]
+                            c0 += dp * y0
+                            c1 += dp * y1
+                            c2 += dp * y2
+                            c3 += dp * y3
+                            d0 += dq * y0
+                            d1 += dq * y1
+                            d2 += dq * y2
+                            d3 += dq * y3
+                        g_v[i, k] += a0
+                        g_v[i, k + 1] += a1
+                        g_v[i, k + 2] += a2
+                        g_v[i, k + 3] += a3
+                        g_v[i + 1, k] += b0
+                        g_v[i + 1, k + 1] += b1
+                        g_v[i + 1, k + 2] += b2
+                        g_v[i + 1, k + 3] += b3
+                        g_w[i, k] += c0
+                        g_w[i, k + 1] += c1
+                        g_w[i, k + 2] += c2
+                        g_w[i, k + 3] += c3
+                        g_w[i + 1, k] += d0
+                        g_w[i + 1, k + 1] += d1
+                        g_w[i + 1, k + 2] += d2
+                        g_w[i + 1, k + 3] += d3
+                    for k in range(quads, D):
+                        rk, xk = rT[k], xT[k]
+                        a0 = b0 = c0 = d0 = _F(0.0)
+                        for r in range(m):
+                            a0 += fa[r] * rk[r]
+                            b0 += fb[r] * rk[r]
+                            c0 += da[r] * xk[r]
+                            d0 += db[r] * xk[r]
+                        g_v[i, k] += a0
+                        g_v[i + 1, k] += b0
+                        g_w[i, k] += c0
+                        g_w[i + 1, k] += d0
+            for i in range(some):
+                j = first + i
+                g_bias[j] = single[i, 0]
+                if kind != 0:
+                    g_threshold[j] = single[i, 1]
+                sums[j] = single[i, 3]
+                fired[j] = count[i] > 0
+                along = single[i, 2] / norm[i] if norm[i] > 0.0 else 0.0
+                for k in range(D):
+                    g_decoder[j, k] = g_v[i, k] + _F(along) * decoder[j, k]
+                    g_encoder[j, k] = g_w[i, k]
+        return sums.sum()
+
+    return forward, backward

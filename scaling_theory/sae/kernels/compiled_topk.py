@@ -1,0 +1,188 @@
+# mypy: disable-error-code="assignment"
+"""TopK on the CPU, compiled by Numba: pre-activations are compared at once and never stored.
+
+Each row keeps the k largest so far in a heap. Rows of a block go through the latents together, so
+that pre-activations vectorise, and only one that beats the smallest of its row's heap is looked at
+on its own: about k (1 + ln(n/k)) of n. Gradients are then sums over the few entries that fire,
+sorted by latent. Every sum is taken in the same order whatever the number of threads.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any, final
+
+import numba
+import numpy as np
+import torch
+
+from scaling_theory.sae.architectures import Architecture, Context, TopK
+from scaling_theory.sae.kernels.base import Gradients, Step
+from scaling_theory.sae.weights import Weights
+
+_ROWS = 32
+_GROUP = 16
+
+_F = np.float32
+_fused = numba.njit(
+    parallel=True, fastmath={"contract", "reassoc", "nsz"}, cache=True, error_model="numpy"
+)
+
+
+@final
+class CompiledTopK(Gradients):
+    """Selection of the k largest, and sums over what was selected."""
+
+    def __init__(
+        self, architecture: Architecture, width: int, dimension: int, batch_size: int
+    ) -> None:
+        assert isinstance(architecture, TopK)
+        self._architecture = architecture
+        self._select = _selection(dimension)
+
+    def __call__(self, weights: Weights, x: torch.Tensor, context: Context, out: Weights) -> Step:
+        """Write the gradients into ``out``."""
+        a, rows = self._architecture, x.numpy()
+        own: list[Any] = [v.numpy() for v in weights.named().values()]
+        grads: list[Any] = [v.numpy() for v in out.named().values()]
+        loss, residual, fired = self._fit(own, rows, rows, a.k, 1.0, grads)
+        if a.auxk and a.auxk_weight and context.dead is not None and bool(context.dead.any()):
+            dead = np.flatnonzero(context.dead.numpy())
+            some = [own[0][dead], own[1][dead], own[2][dead], np.zeros_like(own[3])]
+            new = [np.empty_like(v) for v in some]
+            size = min(a.auxk, dead.size)
+            extra, _, _ = self._fit(some, rows, residual, size, a.auxk_weight, new)
+            loss += extra
+            for g, add in zip(grads[:3], new[:3], strict=True):
+                g[dead] += add
+        return Step(loss, torch.from_numpy(fired))
+
+    def _fit(
+        self, own: list[Any], x: Any, target: Any, k: int, weight: float, out: list[Any]
+    ) -> tuple[float, Any, Any]:
+        """Reconstruct a target from the k largest: loss, what is left of it, who fired."""
+        index, values, error = self._select(*own, x, target, k, _F(2.0 * weight / len(x)))
+        start, order = _by_latent(index, len(own[0]))
+        _accumulate(own[2], x, values.ravel(), error, start, order, k, *out[:3])
+        out[3][:] = error.sum(0, dtype=np.float64)
+        left = error * _F(-0.5 * len(x) / weight)
+        loss = float(weight * np.square(left, dtype=np.float64).sum() / len(x))
+        return loss, left, np.diff(start) > 0
+
+
+@cache
+def _selection(dimension: int) -> Any:
+    D = dimension
+
+    @_fused
+    def select(
+        encoder: Any, bias: Any, decoder: Any, decoder_bias: Any, x: Any, target: Any,
+        k: int, scale: Any,
+    ) -> Any:  # fmt: skip
+        rows, n = x.shape[0], encoder.shape[0]
+        index = np.full((rows, k), -1, np.int32)
+        values = np.zeros((rows, k), np.float32)
+        error = np.empty((rows, D), np.float32)
+        for c in numba.prange((rows + _ROWS - 1) // _ROWS):
+            low = c * _ROWS
+            m = min(_ROWS, rows - low)
+            xT = np.zeros((D, _ROWS), np.float32)
+            z = np.empty(_ROWS, np.float32)
+            least = np.zeros(_ROWS, np.float32)
+            least[m:] = _F(np.inf)
+            for r in range(m):
+                for i in range(D):
+                    xT[i, r] = x[low + r, i]
+            for j in range(n):
+                w, b = encoder[j], bias[j]
+                for g in range(0, _ROWS, _GROUP):
+                    above = 0
+                    for r in range(g, g + _GROUP):
+                        s = b
+                        for i in range(D):
+                            s += w[i] * xT[i, r]
+                        z[r] = s
+                        above += np.int32(s > least[r])
+                    if above == 0:
+                        continue
+                    for r in range(g, g + _GROUP):
+                        if z[r] > least[r]:
+                            _replace_least(values[low + r], index[low + r], z[r], j)
+                            least[r] = values[low + r, 0]
+            for r in range(low, low + m):
+                for i in range(D):
+                    error[r, i] = decoder_bias[i] - target[r, i]
+                for e in range(k):
+                    j = index[r, e]
+                    if j >= 0:
+                        for i in range(D):
+                            error[r, i] += values[r, e] * decoder[j, i]
+                for i in range(D):
+                    error[r, i] *= scale
+        return index, values, error
+
+    return select
+
+
+@numba.njit(cache=True)
+def _replace_least(values: Any, index: Any, value: Any, latent: int) -> None:
+    """Replace the root of a heap whose smallest entry is first."""
+    k, at = values.size, 0
+    while True:
+        child = 2 * at + 1
+        if child >= k:
+            break
+        if child + 1 < k and values[child + 1] < values[child]:
+            child += 1
+        if values[child] >= value:
+            break
+        values[at] = values[child]
+        index[at] = index[child]
+        at = child
+    values[at] = value
+    index[at] = latent
+
+
+@numba.njit(cache=True)
+def _by_latent(index: Any, n: int) -> Any:
+    """Entries (row, place) of each latent in the order of rows: counting sort."""
+    flat = index.ravel()
+    start = np.zeros(n + 1, np.int64)
+    for j in flat:
+        if j >= 0:
+            start[j + 1] += 1
+    for j in range(n):
+        start[j + 1] += start[j]
+    free = start[:-1].copy()
+    order = np.empty(start[n], np.int32)
+    for e in range(flat.size):
+        j = flat[e]
+        if j >= 0:
+            order[free[j]] = e
+            free[j] += 1
+    return start, order
+
+
+@_fused
+def _accumulate(
+    decoder: Any, x: Any, values: Any, error: Any, start: Any, order: Any, k: int,
+    g_encoder: Any, g_bias: Any, g_decoder: Any,
+) -> None:  # fmt: skip
+    D = decoder.shape[1]
+    for j in numba.prange(decoder.shape[0]):
+        v, a, c = decoder[j], g_decoder[j], g_encoder[j]
+        total = _F(0.0)
+        for i in range(D):
+            a[i] = _F(0.0)
+            c[i] = _F(0.0)
+        for at in range(start[j], start[j + 1]):
+            e = order[at]
+            row = e // k
+            g = _F(0.0)
+            for i in range(D):
+                g += v[i] * error[row, i]
+            for i in range(D):
+                a[i] += values[e] * error[row, i]
+                c[i] += g * x[row, i]
+            total += g
+        g_bias[j] = total

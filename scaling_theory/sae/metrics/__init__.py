@@ -1,0 +1,25 @@
+"""Metrics of an SAE: what it loses, how its latents point, which features they serve."""
+
+from scaling_theory.sae.metrics.decoders import (
+    Neighbours,
+    duplicates,
+    find_duplicates,
+    mean_max_cosine,
+    neighbour_cosines,
+)
+from scaling_theory.sae.metrics.evaluation import Evaluation, empty_loss, evaluate, magnitude
+from scaling_theory.sae.metrics.ownership import Ownership, ownership
+
+__all__ = [
+    "Evaluation",
+    "Neighbours",
+    "Ownership",
+    "duplicates",
+    "empty_loss",
+    "evaluate",
+    "find_duplicates",
+    "magnitude",
+    "mean_max_cosine",
+    "neighbour_cosines",
+    "ownership",
+]

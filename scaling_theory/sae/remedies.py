@@ -1,0 +1,136 @@
+"""What is done about latents that are dead, or that do what another one does already."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import final
+
+import torch
+
+from scaling_theory import _validate
+from scaling_theory.sae.architectures import Architecture, decode
+from scaling_theory.sae.metrics.decoders import find_duplicates
+from scaling_theory.sae.weights import Weights
+
+
+class Remedy(ABC):
+    """Latents to start anew at some steps; subclasses are frozen dataclasses of plain values."""
+
+    every: int
+    until: float
+
+    @abstractmethod
+    def find(self, weights: Weights, idle: torch.Tensor, dead_after: int) -> torch.Tensor:
+        """Return the indices of latents to start anew, shape (k,).
+
+        ``idle``, shape (n,), counts the steps since each latent last fired.
+        """
+
+    @final
+    def due(self, step: int, steps: int) -> bool:
+        """Whether it is the remedy's turn after so many steps."""
+        return step > 0 and step % self.every == 0 and step <= self.until * steps
+
+
+@final
+@dataclass(frozen=True)
+class ResampleDead(Remedy):
+    """Dead latents start anew on inputs that are reconstructed badly (Bricken et al. 2023).
+
+    Parameters
+    ----------
+    every
+        Steps between two rounds.
+    until
+        Share of the run after which there are none.
+    """
+
+    every: int = 500
+    until: float = 0.6
+
+    def __post_init__(self) -> None:
+        _check(self)
+
+    def find(self, weights: Weights, idle: torch.Tensor, dead_after: int) -> torch.Tensor:
+        """Latents idle for at least ``dead_after`` steps."""
+        return torch.nonzero(idle >= dead_after).flatten()
+
+
+@final
+@dataclass(frozen=True)
+class ResampleDuplicates(Remedy):
+    """Of latents with nearly the same decoder direction, all but the largest start anew.
+
+    Parameters
+    ----------
+    every
+        Steps between two rounds.
+    until
+        Share of the run after which there are none.
+    cosine
+        Cosine of two decoder rows, and of their encoder rows, above which they are the same.
+    """
+
+    every: int = 500
+    until: float = 0.6
+    cosine: float = 0.95
+
+    def __post_init__(self) -> None:
+        _check(self)
+        value = _validate.real("cosine", self.cosine, low=0.0, high=1.0, low_open=True)
+        object.__setattr__(self, "cosine", value)
+
+    def find(self, weights: Weights, idle: torch.Tensor, dead_after: int) -> torch.Tensor:
+        """Latents whose decoder and encoder rows point where those of a larger one point."""
+        return find_duplicates(weights, self.cosine)
+
+
+def _check(remedy: ResampleDead | ResampleDuplicates) -> None:
+    object.__setattr__(remedy, "every", _validate.whole("every", remedy.every, low=1))
+    until = _validate.real("until", remedy.until, low=0.0, high=1.0)
+    object.__setattr__(remedy, "until", until)
+
+
+def restart(
+    architecture: Architecture,
+    weights: Weights,
+    index: torch.Tensor,
+    x: torch.Tensor,
+    generator: torch.Generator,
+) -> None:
+    """Start latents anew on inputs of a batch, in place (Bricken et al. 2023).
+
+    Inputs are drawn with a probability in proportion to their squared loss. A latent's decoder row
+    becomes the residual of its input, with the mean norm of the other rows; its encoder row the
+    same direction with a fifth of the mean norm of the other encoder rows; its bias 0.
+
+    Parameters
+    ----------
+    architecture, weights
+        The SAE.
+    index : (k,)
+        Latents to start anew.
+    x : (rows, d)
+        Inputs.
+    generator
+        For the draw.
+    """
+    k = index.numel()
+    if not k:
+        return
+    residual = x - decode(weights, architecture.encode(weights, x))
+    chance = residual.square().sum(1).square()
+    if not bool(chance.sum() > 0.0):
+        return
+    rows = torch.multinomial(chance, k, replacement=k > x.shape[0], generator=generator)
+    direction = torch.nn.functional.normalize(residual[rows], dim=1)
+    others = torch.ones(weights.width, dtype=torch.bool, device=x.device)
+    others[index] = False
+    if not bool(others.any()):
+        others[:] = True
+    weights.decoder[index] = direction * weights.decoder[others].norm(dim=1).mean()
+    weights.encoder[index] = 0.2 * direction * weights.encoder[others].norm(dim=1).mean()
+    weights.encoder_bias[index] = 0.0
+    for name, value in architecture.initial().items():
+        weights.extra[name][index] = value

@@ -1,0 +1,223 @@
+"""Training of one SAE: batches, gradients, Adam, remedies, and the final row of metrics.
+
+The trainer knows no architecture and no manifold. Inputs are drawn in chunks of steps, each chunk
+from a stream of random numbers of its own, so that a run does not depend on where it was stopped.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import final
+
+import torch
+
+from scaling_theory.sae.architectures import Context
+from scaling_theory.sae.kernels import choose_path, gradients_for
+from scaling_theory.sae.measure import Row, measure
+from scaling_theory.sae.optimiser import Adam
+from scaling_theory.sae.remedies import restart
+from scaling_theory.sae.spec import RunSpec
+from scaling_theory.sae.weights import Weights
+
+#: Most steps, and most numbers, drawn at once.
+_CHUNK_STEPS = 50
+_CHUNK_NUMBERS = 2**22
+
+
+class TrainingFailed(RuntimeError):  # noqa: N818
+    """A run that can't go on: its inputs or its loss are no longer finite numbers."""
+
+
+@final
+class Trainer:
+    """One run, from its first step to its row.
+
+    Parameters
+    ----------
+    spec
+        What to train.
+    device
+        "cpu", "cuda", "cuda:1", ...
+    path
+        "auto", or a path of ``kernels``.
+
+    Attributes
+    ----------
+    step
+        Steps done.
+    weights
+        The SAE as it is now.
+
+    Raises
+    ------
+    ValueError
+        If the device or the path is unknown, or can't train the architecture.
+    """
+
+    def __init__(self, spec: RunSpec, device: str = "cpu", path: str = "auto") -> None:
+        self.spec = spec
+        self._device = _device(device)
+        self.path = choose_path(path, spec.architecture, spec.data.dimension, self._device)
+        self.step = 0
+        self.seconds = 0.0
+        self._measured: dict[str, torch.Tensor] = {}
+        self.weights = _initial(spec, self._device)
+        width, dimension = spec.width, spec.data.dimension
+        self._idle = torch.zeros(width, dtype=torch.int64, device=self._device)
+        self._grad = self.weights.like()
+        self._adam = Adam(self.weights.flat, spec.betas, spec.epsilon)
+        self._gradients = gradients_for(
+            self.path, spec.architecture, width, dimension, spec.batch_size
+        )
+        numbers = spec.batch_size * dimension
+        self._watch = spec.architecture.needs_dead or bool(spec.remedies)
+        self._chunk = max(1, min(_CHUNK_STEPS, _CHUNK_NUMBERS // numbers))
+
+    # ---- training -------------------------------------------------------------------------
+
+    def advance(self, steps: int) -> None:
+        """Do up to so many more steps, at most to the end of the run.
+
+        Raises
+        ------
+        TrainingFailed
+            If an input or the loss is not finite.
+        """
+        began = time.perf_counter()
+        last = min(self.step + steps, self.spec.steps)
+        while self.step < last:
+            batches = self._batches()[self.step % self._chunk :]
+            for x in batches[: last - self.step]:
+                self._one(x)
+        self.seconds += time.perf_counter() - began
+
+    def _batches(self) -> torch.Tensor:
+        """Inputs of the chunk of steps that holds the next one: shape (steps, batch size, d)."""
+        spec, chunk = self.spec, self.step // self._chunk
+        generator = spec.generator("batches", chunk, device=self._device)
+        x = spec.data.sample(self._chunk * spec.batch_size, generator)
+        if not bool(torch.isfinite(x).all()):
+            raise TrainingFailed(
+                f"run {spec.key}: data gave an input that is not finite at steps "
+                f"{chunk * self._chunk} to {(chunk + 1) * self._chunk - 1}: {spec.data!r}"
+            )
+        return x.view(self._chunk, spec.batch_size, -1)
+
+    def _one(self, x: torch.Tensor) -> None:
+        spec, weights, grad = self.spec, self.weights, self._grad
+        dead = self._idle >= spec.dead_after if spec.architecture.needs_dead else None
+        context = Context(spec.penalty_scale(self.step), dead)
+        done = self._gradients(weights, x, context, grad)
+        if not math.isfinite(done.loss):
+            raise TrainingFailed(
+                f"run {spec.key}: the loss is {done.loss} at step {self.step}; a smaller "
+                f"learning_rate than {spec.learning_rate:g} or a clip may help"
+            )
+        if self._watch:
+            self._idle.add_(1).masked_fill_(done.fired, 0)
+        if spec.unit_norm:
+            along = (grad.decoder * weights.decoder).sum(1, keepdim=True)
+            grad.decoder.sub_(along * weights.decoder)
+        if spec.clip is not None:
+            norm = float(grad.flat.norm())
+            if norm > spec.clip:
+                grad.flat.mul_(spec.clip / norm)
+        self._adam.update(weights.flat, grad.flat, spec.rate(self.step))
+        if spec.unit_norm:
+            _normalise(weights.decoder)
+        spec.architecture.constrain(weights)
+        self.step += 1
+        for remedy in spec.remedies:
+            if remedy.due(self.step, spec.steps):
+                self._remedy(remedy.find(weights, self._idle, spec.dead_after), x)
+
+    def _remedy(self, index: torch.Tensor, x: torch.Tensor) -> None:
+        generator = self.spec.generator("restart", self.step, device=self._device)
+        restart(self.spec.architecture, self.weights, index, x, generator)
+        for moments in (self.weights.like(self._adam.first), self.weights.like(self._adam.second)):
+            for name, values in moments.named().items():
+                if name != "decoder_bias":
+                    values[index] = 0.0
+        self._idle[index] = 0
+
+    # ---- state ----------------------------------------------------------------------------
+
+    def state(self) -> dict[str, torch.Tensor]:
+        """All that is needed to go on, bit for bit."""
+        return {
+            "weights": self.weights.flat.clone(),
+            "adam_first": self._adam.first.clone(),
+            "adam_second": self._adam.second.clone(),
+            "idle": self._idle.clone(),
+            "step": torch.tensor([self.step]),
+            "seconds": torch.tensor([self.seconds], dtype=torch.float64),
+        }
+
+    def load_state(self, state: dict[str, torch.Tensor]) -> None:
+        """Go on from what :meth:`state` gave.
+
+        Raises
+        ------
+        ValueError
+            If it is not of this run: names, shapes or types differ.
+        """
+        own = self.state()
+        if {k: (v.shape, v.dtype) for k, v in own.items()} != {
+            k: (v.shape, v.dtype) for k, v in state.items()
+        }:
+            raise ValueError(
+                f"state must hold {', '.join(sorted(own))} of width {self.spec.width}, "
+                f"got { ({k: tuple(v.shape) for k, v in state.items()}) }"
+            )
+        self.weights.flat.copy_(state["weights"])
+        self._adam.first.copy_(state["adam_first"])
+        self._adam.second.copy_(state["adam_second"])
+        self._idle.copy_(state["idle"])
+        self.step = self._adam.steps = int(state["step"])
+        self.seconds = float(state["seconds"])
+
+    # ---- results --------------------------------------------------------------------------
+
+    def row(self) -> Row:
+        """Metrics on fresh samples (see :func:`measure`), and how the run was done."""
+        values, self._measured = measure(self.spec, self.weights)
+        how: Row = {"seconds": self.seconds, "path": self.path, "device": str(self._device)}
+        return {"width": self.spec.width, "seed": self.spec.seed, **values, **how}
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """Weights by name, and after :meth:`row` what it measured one by one."""
+        named = {**self.weights.named(), **self._measured}
+        return {name: values.detach().clone().cpu() for name, values in named.items()}
+
+
+def _device(name: str) -> torch.device:
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError, TypeError) as error:
+        raise ValueError(
+            f"device must be one that PyTorch has here (cpu{', cuda' * torch.cuda.is_available()}),"
+            f" got {name!r}"
+        ) from error
+    return device
+
+
+def _initial(spec: RunSpec, device: torch.device) -> Weights:
+    n, d = spec.width, spec.data.dimension
+    initial = spec.architecture.initial()
+    weights = Weights(n, d, spec.architecture.extra)
+    weights.decoder.copy_(torch.randn(n, d, generator=spec.generator("weights")))
+    _normalise(weights.decoder)
+    if not spec.unit_norm:
+        norm = math.sqrt(2.0 * d / n) if spec.decoder_norm is None else spec.decoder_norm
+        weights.decoder.mul_(norm)
+    weights.encoder.copy_(spec.encoder_scale * weights.decoder)
+    weights.encoder_bias.fill_(spec.encoder_bias)
+    for name, value in initial.items():
+        weights.extra[name].fill_(value)
+    return Weights(n, d, spec.architecture.extra, weights.flat.to(device))
+
+
+def _normalise(decoder: torch.Tensor) -> None:
+    decoder.div_(decoder.norm(dim=1, keepdim=True).clamp_min(1e-30))
