@@ -263,7 +263,13 @@ app.add_command(train)
     help="Folder to write to.",
 )
 def reproduce_figures(only: Sequence[str], preset: Any, output: Path) -> None:
-    """Make every figure: SVG and PNG, the CSV it is drawn from, and a JSON that says how."""
+    """Make every figure: SVG and PNG, the CSV it is drawn from, and a JSON that says how.
+
+    Figures that rest on training carry the preset in the names of their files. They are drawn from
+    the runs that are stored with the package; others are trained first, into runs/PRESET (or
+    $SCALING_THEORY_RUNS/PRESET). Ctrl-C keeps what is done, and the same command goes on from
+    there.
+    """
     command = " ".join(
         ["scaling-theory reproduce", *(f"--only {o}" for o in only), f"--preset {preset}"]
     )
@@ -274,6 +280,7 @@ def reproduce_figures(only: Sequence[str], preset: Any, output: Path) -> None:
         command,
         progress=sys.stderr.isatty(),
         on_done=lambda name, seconds: click.echo(f"{output / name}.*  {seconds:.1f} s", err=True),
+        say=lambda line: click.echo(line, err=True),
     )
 
 

@@ -6,11 +6,17 @@ import importlib
 import json
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, final
 
 from scaling_theory._progress import track
+
+if TYPE_CHECKING:  # load torch
+    import pandas as pd
+
+    from scaling_theory.sae.runs import Runs
 
 #: Name of the files -> module that makes the figure.
 FIGURES: dict[str, str] = {
@@ -24,6 +30,10 @@ FIGURES: dict[str, str] = {
     "latent_frequencies": "scaling_theory.figures.latent_frequencies",
     "circle_tiling": "scaling_theory.figures.circle_tiling",
     "oneill2024_figure4_left": "scaling_theory.figures.oneill",
+    "michaud2025_figure1": "scaling_theory.figures.circle_saes",
+    "michaud2025_figure3": "scaling_theory.figures.relu_curves",
+    "michaud2025_figure5": "scaling_theory.figures.sphere_slopes",
+    "michaud2025_figure6": "scaling_theory.figures.jumprelu_curves",
 }
 
 Preset = Literal["quick", "paper"]
@@ -36,8 +46,12 @@ def reproduce(
     command: str = "scaling_theory.figures.reproduce",
     progress: bool = False,
     on_done: Callable[[str, float], None] | None = None,
+    say: Callable[[str], None] | None = None,
 ) -> list[Path]:
     """Make figures and write each as SVG and PNG beside its CSV and a JSON that says how.
+
+    Figures that rest on training (their module states ``SWEEPS``) come last, carry the preset in
+    the names of their files, and take what ``figures.stored`` has; the rest is trained first.
 
     Parameters
     ----------
@@ -46,46 +60,151 @@ def reproduce(
     only
         Names or parts of names; all figures by default.
     preset
-        "quick" or "paper"; recorded. Figures that rest on training carry it in their name.
+        "quick" or "paper"; recorded.
     command
         What to record as the command that made the figures.
     progress
         Show a progress bar with an estimate of the time left on standard error.
     on_done
-        Called with the name and the seconds of each figure when its files are written.
+        Called with the name of the files, without ending, and the seconds of each figure when they
+        are written.
+    say
+        Called with one line before anything is trained.
 
     Returns
     -------
     list of Path
         The PNG files.
+
+    Raises
+    ------
+    ValueError
+        If an argument is out of range.
+    SweepFailed, OSError, KeyboardInterrupt
+        While training: what is done is kept, and the same call goes on from there.
     """
-    if preset not in ("quick", "paper"):
-        raise ValueError(f"preset must be 'quick' or 'paper', got {preset!r}")
+    _check_preset(preset)
     names = [n for n in FIGURES if not only or any(part in n for part in only)]
     unknown = [part for part in only if not part or not any(part in n for n in FIGURES)]
     if unknown:
         raise ValueError(f"only must name figures among {sorted(FIGURES)}, got {unknown[0]!r}")
-    output.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryFile(dir=output):  # fail before the work, not after it
-        pass
+    _writable(output)
+    modules = {name: importlib.import_module(FIGURES[name]) for name in names}
+    plain = [name for name in names if not is_trained(modules[name])]
+    trained = [name for name in names if is_trained(modules[name])]
     written = []
-    for name in track(names, "figures", len(names), enabled=progress):
+
+    def make(name: str, runs: Mapping[str, Runs] | None = None) -> None:
         began = time.perf_counter()
-        written.append(_write(name, output, preset, command))
+        made = _made(name, modules[name], preset, command, runs)
+        written.append(_write(name, made, modules[name], output))
         if on_done is not None:
-            on_done(name, time.perf_counter() - began)
+            on_done(made.stem, time.perf_counter() - began)
+
+    for name in track(plain, "figures", len(plain), enabled=progress):
+        make(name)
+    if trained:
+        from scaling_theory.figures import stored
+
+        sweeps = list(dict.fromkeys(s for name in trained for s in modules[name].SWEEPS))
+        runs = stored.runs(sweeps, preset, progress, say)
+        for name in track(trained, "figures", len(trained), enabled=progress):
+            make(name, {sweep: runs[sweep] for sweep in modules[name].SWEEPS})
     return written
 
 
-def _write(name: str, output: Path, preset: Preset, command: str) -> Path:
+def preview(name: str, output: Path, preset: Preset, store: Path | None = None) -> tuple[Path, str]:
+    """Draw a figure that rests on training from the runs that there are; nothing is trained.
+
+    Parameters
+    ----------
+    name
+        Of the figure.
+    output
+        Folder, made if it does not exist.
+    preset
+        "quick" or "paper".
+    store
+        Where runs are that are not stored with the package; default as for ``reproduce``.
+
+    Returns
+    -------
+    (Path, str)
+        The PNG file, NAME_PRESET_preview.png, and what is missing, which the figure says as well.
+
+    Raises
+    ------
+    ValueError
+        If an argument is out of range, or a sweep of the figure has no run at all.
+    """
+    from scaling_theory.figures import stored
+
+    _check_preset(preset)
+    module = importlib.import_module(FIGURES[name])
+    runs = stored.runs(module.SWEEPS, preset, missing="leave", store=store)
+    missing = stored.missing(runs, preset)
+    for sweep, part in runs.items():
+        if not len(part):
+            raise ValueError(f"a preview of {name} needs runs of the sweep {sweep}, got none")
+    _writable(output)
+    command = f"python -m scaling_theory.figures.stored {name} --preset {preset} --draw"
+    made = _made(name, module, preset, command, runs)
+    made.stem += "_preview"
+    made.note = f"preview, {missing}" if missing else ""
+    made.record["missing"] = missing
+    return _write(name, made, module, output), missing
+
+
+def is_trained(module: Any) -> bool:
+    """Whether a figure rests on training: whether its module states SWEEPS."""
+    return hasattr(module, "SWEEPS")
+
+
+@final
+@dataclass
+class _Made:
+    """A figure before it is written: name of its files, its data, what its JSON says."""
+
+    stem: str
+    table: pd.DataFrame
+    record: dict[str, Any]
+    note: str = ""
+
+
+def _made(
+    name: str, module: Any, preset: Preset, command: str, runs: Mapping[str, Runs] | None
+) -> _Made:
+    import scaling_theory
+
+    record = {"figure": name, "command": command, "version": scaling_theory.__version__}
+    if runs is None:
+        seed = getattr(module, "SEED", None)
+        return _Made(
+            name, module.data(), record | {"seed": seed, "device": "cpu", "preset": preset}
+        )
+    from scaling_theory.figures import stored
+
+    how = {"preset": preset, "sweeps": list(runs), **stored.record(list(runs.values()))}
+    return _Made(f"{name}_{preset}", module.data(runs), record | how)
+
+
+def _check_preset(preset: str) -> None:
+    if preset not in ("quick", "paper"):
+        raise ValueError(f"preset must be 'quick' or 'paper', got {preset!r}")
+
+
+def _writable(output: Path) -> None:
+    """Fail before the work, not after it."""
+    output.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=output):
+        pass
+
+
+def _write(name: str, made: _Made, module: Any, output: Path) -> Path:
     import matplotlib
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    import scaling_theory
-
-    module: Any = importlib.import_module(FIGURES[name])
-    table = module.data()
     style: dict[Any, Any] = {
         "font.size": 9,
         "axes.grid": True,
@@ -94,22 +213,19 @@ def _write(name: str, output: Path, preset: Preset, command: str) -> Path:
         "svg.fonttype": "none",
         "legend.frameon": False,
     }
+    file = output / made.stem  # names hold no dots
     with matplotlib.rc_context(style):
         figure = Figure(figsize=module.SIZE, layout="constrained")
         FigureCanvasAgg(figure)
         axes = figure.subplots(*module.AXES, squeeze=False).ravel()
-        module.draw(table, axes)
-        png = output / f"{name}.png"
+        module.draw(made.table, axes)
+        if made.note:
+            figure.suptitle(made.note, color="#A00000")
+        png = file.with_suffix(".png")
         figure.savefig(png, dpi=130, metadata={"Software": None})
-        figure.savefig(output / f"{name}.svg", metadata={"Date": None, "Creator": None})
-    table.to_csv(output / f"{name}.csv", index=False, float_format="%.10g", lineterminator="\n")
-    made = {
-        "figure": name,
-        "command": command,
-        "version": scaling_theory.__version__,
-        "seed": getattr(module, "SEED", None),
-        "device": "cpu",
-        "preset": preset,
-    }
-    (output / f"{name}.json").write_text(json.dumps(made, indent=2) + "\n")
+        figure.savefig(file.with_suffix(".svg"), metadata={"Date": None, "Creator": None})
+    made.table.to_csv(
+        file.with_suffix(".csv"), index=False, float_format="%.10g", lineterminator="\n"
+    )
+    file.with_suffix(".json").write_text(json.dumps(made.record, indent=2) + "\n")
     return png

@@ -60,10 +60,13 @@ def jump_shells(preset: Preset) -> list[RunSpec]:
 
 
 def circles(preset: Preset) -> list[RunSpec]:
-    """Figure 1: ReLU with l1 = 0.1 on the circle, widths 1 to 128 and the three that are drawn."""
+    """Figure 1: ReLU with l1 = 0.1 on the circle, widths 1 to 128, at the paper's steps always.
+
+    After 4,000 steps two of three seeds with 4 latents are still unevenly arranged.
+    """
     seeds = range(3 if preset == "quick" else 5)
     widths = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128)
-    return [s for seed in seeds for s in _runs(Circle(), ReLU(), widths, preset, seed)]
+    return [s for seed in seeds for s in _runs(Circle(), ReLU(), widths, "paper", seed)]
 
 
 #: Name of a sweep -> its runs at a preset.

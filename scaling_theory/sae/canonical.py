@@ -1,4 +1,4 @@
-"""One text for one specification: what its hash, its random numbers and its row in a store rest on."""
+"""One text for one specification: its hash, its random numbers and its row rest on it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def canonical(value: Any) -> Any:
         }
         return {"kind": type(value).__name__, **{k: canonical(v) for k, v in named.items()}}
     if isinstance(value, np.ndarray):
-        return [canonical(v) for v in value.tolist()]
+        return canonical(value.tolist())  # a number, if it has no dimensions
     if isinstance(value, np.generic):
         return canonical(value.item())
     if isinstance(value, dict):
@@ -50,6 +50,6 @@ def digest(text: str) -> str:
 
 
 def seed_of(*parts: Any) -> int:
-    """Return a seed in [0, 2^63) from the SHA-256 of the parts: one stream of random numbers each."""
+    """Return a seed in [0, 2^63) from the SHA-256 of the parts."""
     text = "\x1f".join(str(p) for p in parts)
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1

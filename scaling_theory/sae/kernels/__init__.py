@@ -2,7 +2,8 @@
 
 - ``compiled``: Numba on the CPU, for architectures with a fused unit.
 - ``blocked``: PyTorch on any device, in blocks of latents; no array of batch size times width.
-- ``reference``: autograd; any architecture, any device. Slow and obvious: tests hold the others to it.
+- ``reference``: autograd; any architecture, any device. Slow and obvious; tests hold the others to
+  it.
 """
 
 from __future__ import annotations

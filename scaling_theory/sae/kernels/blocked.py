@@ -1,4 +1,4 @@
-"""Gradients by PyTorch in blocks of latents, on any device: batch size times block is held, no more."""
+"""Gradients by PyTorch in blocks of latents, on any device; batch size times block is held."""
 
 from __future__ import annotations
 

@@ -51,10 +51,11 @@ class CompiledGradients(Gradients):
     def __call__(self, weights: Weights, x: torch.Tensor, context: Context, out: Weights) -> Step:
         """Write the gradients into ``out``."""
         numbers = numbers_of(self._architecture, context)
-        w, g = _arrays(weights, self._zeros), _arrays(out, self._sums)
-        error = self._forward(*w, x.numpy(), self._inputs, self._residuals, g[3])
+        own, grads = _arrays(weights, self._zeros), _arrays(out, self._zeros)
+        b, g_b = weights.decoder_bias.numpy(), out.decoder_bias.numpy()
+        error = self._forward(*own, b, x.numpy(), self._inputs, self._residuals, g_b)
         penalty = self._backward(
-            *w, numbers, len(x), self._inputs, self._residuals, *g, self._sums, self._fired
+            *own, numbers, len(x), self._inputs, self._residuals, *grads, self._sums, self._fired
         )
         return Step(error + penalty, torch.from_numpy(self._fired))
 
@@ -65,7 +66,6 @@ def _arrays(weights: Weights, instead: Any) -> tuple[Any, ...]:
         weights.encoder.numpy(),
         weights.encoder_bias.numpy(),
         weights.decoder.numpy(),
-        weights.decoder_bias.numpy(),
         instead if threshold is None else threshold.numpy(),
     )
 
@@ -78,7 +78,7 @@ def _passes(kind: int, dimension: int) -> tuple[Any, Any]:
 
     @_fused
     def forward(
-        encoder: Any, bias: Any, decoder: Any, decoder_bias: Any, threshold: Any,
+        encoder: Any, bias: Any, decoder: Any, threshold: Any, decoder_bias: Any,
         x: Any, inputs: Any, residuals: Any, g_decoder_bias: Any,
     ) -> Any:  # fmt: skip
         rows, n, blocks = x.shape[0], encoder.shape[0], inputs.shape[0]
@@ -133,9 +133,9 @@ def _passes(kind: int, dimension: int) -> tuple[Any, Any]:
 
     @_fused
     def backward(
-        encoder: Any, bias: Any, decoder: Any, decoder_bias: Any, threshold: Any,
+        encoder: Any, bias: Any, decoder: Any, threshold: Any,
         numbers: Any, rows: int, inputs: Any, residuals: Any,
-        g_encoder: Any, g_bias: Any, g_decoder: Any, g_decoder_bias: Any, g_threshold: Any,
+        g_encoder: Any, g_bias: Any, g_decoder: Any, g_threshold: Any,
         sums: Any, fired: Any,
     ) -> Any:  # fmt: skip
         n, blocks = encoder.shape[0], inputs.shape[0]
