@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from scaling_theory._validate import Floats
 from scaling_theory.figures.toy_curves import points
 from scaling_theory.theory.geometry import circle_tiling, sphere_floor
 
@@ -32,7 +31,7 @@ _ANGLES = np.linspace(0.0, 2.0 * np.pi, 1441)
 
 
 def data(runs: Mapping[str, Runs]) -> pd.DataFrame:
-    """Rows of three kinds: run (one each), width (means and the optimum), latent (of SAEs drawn)."""
+    """Rows of three kinds: run; width (means, and the optimum); latent (of the SAEs drawn)."""
     import pandas as pd
 
     part = runs["circles"]
@@ -142,7 +141,7 @@ def _draw_sae(panel: Any, latents: pd.DataFrame, data: pd.DataFrame, n: int) -> 
         tip = 0.86 * decoder[j] / np.linalg.norm(decoder[j])
         panel.annotate(
             "", tip, (0.0, 0.0),
-            arrowprops={"arrowstyle": "-|>", "color": colour, "linewidth": 1.0, "mutation_scale": 8},
+            arrowprops={"arrowstyle": "-|>", "color": colour, "lw": 1.0, "mutation_scale": 8},
         )  # fmt: skip
         radius = 1.1 + 0.055 * rings[j]
         arc = np.where((active[:, j] > 0.0)[:, None], radius * x, np.nan)
@@ -153,7 +152,7 @@ def _draw_sae(panel: Any, latents: pd.DataFrame, data: pd.DataFrame, n: int) -> 
 
 def _rings(fires: Any, order: Any) -> dict[int, int]:
     """Lowest ring on which each arc meets no other, in the order given."""
-    taken: list[Floats] = []
+    taken: list[Any] = []
     rings = {}
     padded = fires | np.roll(fires, 6, axis=0) | np.roll(fires, -6, axis=0)
     for j in order:

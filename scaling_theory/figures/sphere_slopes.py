@@ -73,7 +73,7 @@ def draw(data: pd.DataFrame, axes: Sequence[Any]) -> None:
     right.plot(d, data["ideal"], color="#777777", marker="_", linestyle=":", linewidth=0.9,
         markersize=11, label=r"ideal encoder, $2/(d-1)$")  # fmt: skip
     right.plot(d, data["tiling"], color="black", marker="_", linestyle="--", linewidth=0.9,
-        markersize=11, label=r"best tilings, $2(d+2)/((d-1)(d+4))$ (conjectured for $d > 2$)")  # fmt: skip
+        markersize=11, label=r"best tilings (conjecture), $2(d+2)/((d-1)(d+4))$")  # fmt: skip
     _points(right, data, "excess", _ORANGE, "s", "trained: excess over the floor", -0.08)
     _points(right, data, "gain", _GREEN, "D", "trained: gains, less 1", 0.08, less=1.0)
     right.plot([], [], "o", color="#555555", markerfacecolor="white", label="hollow: no clean law")

@@ -1,4 +1,4 @@
-"""What the figures of trained toy manifolds share: loss curves by dimension, and how they are drawn."""
+"""What the figures of trained toy manifolds share: loss curves by dimension, drawn."""
 
 from __future__ import annotations
 
@@ -78,17 +78,15 @@ def draw_curves(
     data: pd.DataFrame, axes: Any, guides: Mapping[str, str], limits: tuple[float, float]
 ) -> None:
     """Draw loss curves of one manifold, one colour and marker a dimension, and guides by column."""
-    for (dimension, part), (colour, marker) in zip(
-        data.groupby("dimension"), (STYLES[d] for d in sorted(data["dimension"].unique())),
-        strict=True,
-    ):  # fmt: skip
+    for dimension in sorted(data["dimension"].unique().tolist()):
+        part, (colour, marker) = data[data["dimension"] == dimension], STYLES[dimension]
         axes.loglog(
             part["n"], part["loss"], color=colour, marker=marker, markersize=3.8, linewidth=1.1,
             label=f"$d = {dimension}$",
         )  # fmt: skip
         if "basis" in guides:
             axes.plot(
-                [2 * dimension, part["n"].max()], part["basis"].iloc[:1].repeat(2), color=colour,
+                [2 * dimension, part["n"].max()], part["basis"].iloc[[0, 0]], color=colour,
                 linestyle=(0, (1.5, 1.5)), linewidth=1.0,
             )  # fmt: skip
     if "basis" in guides:

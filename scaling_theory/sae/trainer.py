@@ -71,6 +71,7 @@ class Trainer:
             self.path, spec.architecture, width, dimension, spec.batch_size
         )
         numbers = spec.batch_size * dimension
+        self._drawn = -1, torch.empty(0)
         self._watch = spec.architecture.needs_dead or bool(spec.remedies)
         self._chunk = max(1, min(_CHUNK_STEPS, _CHUNK_NUMBERS // numbers))
 
@@ -95,6 +96,8 @@ class Trainer:
     def _batches(self) -> torch.Tensor:
         """Inputs of the chunk of steps that holds the next one: shape (steps, batch size, d)."""
         spec, chunk = self.spec, self.step // self._chunk
+        if self._drawn[0] == chunk:
+            return self._drawn[1]
         generator = spec.generator("batches", chunk, device=self._device)
         x = spec.data.sample(self._chunk * spec.batch_size, generator)
         if not bool(torch.isfinite(x).all()):
@@ -102,7 +105,8 @@ class Trainer:
                 f"run {spec.key}: data gave an input that is not finite at steps "
                 f"{chunk * self._chunk} to {(chunk + 1) * self._chunk - 1}: {spec.data!r}"
             )
-        return x.view(self._chunk, spec.batch_size, -1)
+        self._drawn = chunk, x.view(self._chunk, spec.batch_size, -1)
+        return self._drawn[1]
 
     def _one(self, x: torch.Tensor) -> None:
         spec, weights, grad = self.spec, self.weights, self._grad

@@ -40,7 +40,7 @@ class Kept:
     weights: dict[str, list[object]] | None = None
 
 
-def read(name: str, preset: str, folder: Path = FOLDER) -> dict[str, Kept]:
+def read(name: str, preset: str, folder: Path | None = None) -> dict[str, Kept]:
     """Return the stored rows of a sweep, by key; none where there is no file.
 
     Parameters
@@ -50,7 +50,7 @@ def read(name: str, preset: str, folder: Path = FOLDER) -> dict[str, Kept]:
     preset
         "quick" or "paper".
     folder
-        Where the file NAME_PRESET.csv is.
+        Where the file NAME_PRESET.csv is; by default :data:`FOLDER`.
 
     Raises
     ------
@@ -58,7 +58,7 @@ def read(name: str, preset: str, folder: Path = FOLDER) -> dict[str, Kept]:
         If a row is not what was written: a cell is no number, or the digest of its specification is
         not its key, or a key is there twice.
     """
-    file = folder / f"{name}_{preset}.csv"
+    file = (folder or FOLDER) / f"{name}_{preset}.csv"
     if not file.exists():
         return {}
     found: dict[str, Kept] = {}
@@ -79,7 +79,7 @@ def read(name: str, preset: str, folder: Path = FOLDER) -> dict[str, Kept]:
     return found
 
 
-def write(name: str, preset: str, kept: Sequence[Kept], folder: Path = FOLDER) -> Path:
+def write(name: str, preset: str, kept: Sequence[Kept], folder: Path | None = None) -> Path:
     """Store rows of a sweep, in the order given, in place of what was stored of it.
 
     Returns
@@ -95,7 +95,7 @@ def write(name: str, preset: str, kept: Sequence[Kept], folder: Path = FOLDER) -
     if not kept:
         raise ValueError(f"kept must hold at least one row of {name}, got none")
     columns = list(kept[0].row)
-    file = folder / f"{name}_{preset}.csv"
+    file = (folder or FOLDER) / f"{name}_{preset}.csv"
     lines: list[list[str]] = [[*columns, "weights"]]
     for one in kept:
         if list(one.row) != columns:
