@@ -210,6 +210,7 @@ def saelens(case: Case) -> Callable[[int], object]:
         total_training_samples=10**9 * case.batch_size,
         train_batch_size_samples=case.batch_size,
         lr=RATE,
+        lr_end=RATE,
         device=case.device,
     )
 
@@ -305,7 +306,7 @@ def peak_rate(seconds: float) -> float:
 
     one = np.float32
 
-    @numba.njit(parallel=True, fastmath={"contract", "nsz"}, error_model="numpy")
+    @numba.njit(parallel=True, fastmath={"contract", "nsz"}, error_model="numpy", cache=True)
     def chains(numbers: Any, turns: int) -> None:
         for t in numba.prange(numbers.shape[0]):
             x = numbers[t]
@@ -360,7 +361,7 @@ def start(way: str, device: str) -> dict[str, Any]:
     return said
 
 
-# ---- in the process that asks ---------------------------------------------------------------------
+# ---- in the process that asks --------------------------------------------------------------------
 
 
 class Processes:
@@ -435,6 +436,8 @@ def describe(found: dict[str, Any]) -> str:
 
 # ---- the table -----------------------------------------------------------------------------------
 
+_COLUMN = 14
+
 
 class Table:
     """Rows of results, printed as they come."""
@@ -448,8 +451,8 @@ class Table:
         """Print the head."""
         own = self._own
         ratios = (f"loop/{own}", f"SAELens/{own}")
-        print(f"{'':>26}{'milliseconds a step':^{12 * len(WAYS)}}")
-        line = f"{'':>26}" + "".join(f"{way:>12}" for way in WAYS)
+        print(f"{'':>26}{'milliseconds a step':^{_COLUMN * len(WAYS)}}".rstrip())
+        line = f"{'':>26}" + "".join(f"{way:>{_COLUMN}}" for way in WAYS)
         print(line + "".join(f"{r:>18}" for r in ratios) + f"{'GFLOP/s':>10}{'of peak':>9}")
 
     def add(
@@ -466,13 +469,13 @@ class Table:
         ratios = {way: medians[way] / own for way in ("loop", "SAELens") if way in medians}
         row = {"name": name, "unit": unit, "medians": medians, "all": times, "ratios": ratios}
         rate = operations / own if operations and self._own == "compiled" else None
-        self.rows.append({**about, **row, "flops": rate})
+        self.rows.append({**about, **row, "operations": operations, "flops": rate})
         scale = 1.0 if unit == "MB" else 1e3
         line = f"{name:>26}"
         for way in WAYS:
             absent = self._processes.absent.get(way, "-")
-            short = absent if len(absent) < 14 else "can't run"
-            line += f"{_number(scale * medians[way]) if way in medians else short:>12}"[-14:]
+            short = absent if len(absent) < _COLUMN else "can't run"
+            line += f"{_number(scale * medians[way]) if way in medians else short:>{_COLUMN}}"
         for way in ("loop", "SAELens"):
             line += f"{f'{ratios[way]:.1f}' if way in ratios else '-':>18}"
         if rate is not None:
@@ -517,15 +520,12 @@ def total(name: str, table: Table) -> None:
     table.add(name, each, sum(row["operations"] for row in rows))
 
 
-def add_case(
-    table: Table, processes: Processes, case: Case, repeats: int, seconds: float
-) -> None:
+def add_case(table: Table, processes: Processes, case: Case, repeats: int, seconds: float) -> None:
     dense = case.architecture != "TopK"
     operations = 12 * case.batch_size * case.width * case.dimension if dense else None
     ways = [w for w in processes.ways if w != "SAELens" or case.architecture == "ReLU"]
     times = interleaved(processes, ways, case, repeats, seconds)
-    about = {**asdict(case), "operations": operations}
-    table.add(case.name, times, operations, **about)
+    table.add(case.name, times, operations, **asdict(case))
 
 
 def main() -> None:

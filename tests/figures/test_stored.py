@@ -13,7 +13,7 @@ from scaling_theory.figures import registry, stored, sweeps
 from scaling_theory.figures.stored import __main__ as command
 from scaling_theory.figures.stored import files, rows
 from scaling_theory.figures.stored.files import Kept
-from scaling_theory.sae import Circle, ReLU, RunSpec, Sphere, Store, train
+from scaling_theory.sae import Circle, ReLU, RunSpec, Shell, Sphere, Store, train
 
 TINY = [RunSpec(Sphere(3), ReLU(), n, steps=20, evaluation=256) for n in (1, 2, 4)]
 
@@ -199,19 +199,15 @@ def test_unknown_names_are_refused(tiny: Path, capsys) -> None:
 
 
 def test_a_preview_says_what_is_missing(tmp_path: Path, monkeypatch, capsys) -> None:
-    specs = [RunSpec(Sphere(d), ReLU(), n, steps=20) for d in (2, 3) for n in (1, 2, 4)]
-    shells = [spec for spec in sweeps.shells("quick") if spec.width <= 2]
+    spheres = [RunSpec(Sphere(d), ReLU(), n, steps=20) for d in (2, 3) for n in (1, 2, 4)]
+    shells = [RunSpec(Shell(2), ReLU(), n, steps=20) for n in (1, 2)]
     monkeypatch.setattr(files, "FOLDER", tmp_path)
     monkeypatch.setattr(
-        rows, "SWEEPS", {"spheres": lambda preset: specs, "shells": lambda preset: shells}
+        rows, "SWEEPS", {"spheres": lambda preset: spheres, "shells": lambda preset: shells}
     )
     with pytest.raises(ValueError, match="needs runs of the sweep spheres, got none"):
         registry.preview("michaud2025_figure3", tmp_path, "quick", tmp_path / "store")
-    few = [RunSpec(s.data, ReLU(), s.width, steps=20) for s in shells if s.data.dimension == 2]
-    monkeypatch.setattr(
-        rows, "SWEEPS", {"spheres": lambda preset: specs, "shells": lambda preset: few}
-    )
-    train([*specs[:4], *few], tmp_path / "store")
+    train([*spheres[:4], *shells], tmp_path / "store")
     where = ["--store", str(tmp_path / "store"), "--draw", str(tmp_path / "out")]
     assert command.main(["michaud2025_figure3", *where]) == 0
     out = capsys.readouterr().out

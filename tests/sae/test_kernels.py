@@ -33,9 +33,8 @@ FUSED = {
     "tanh_jumprelu": TanhJumpReLU(0.7, tanh_scale=2.0, pre_activation=0.05, bandwidth=0.3),
     "topk": TopK(3, auxk=2, auxk_weight=0.5),
 }
-#: Dimensions of the compiled path here: it is compiled once for each. 1 and 5 have rows that are
-#: and that are not taken in fours.
-COMPILED = (1, 5)
+#: Dimension of the compiled path, which takes seconds to compile for each: four together, and one.
+D = 5
 #: Rows this near to a kink are left out: float32 and float64 may be on different sides.
 NEAR = 1e-5
 
@@ -100,24 +99,25 @@ def smooth_rows(architecture, weights, rows, dead, seed):
     return x[~near][:rows].contiguous()
 
 
-def compare(path, architecture, weights, x, context, tolerance=1e-5):
+def compare(path, architecture, weights, x, context, exactly=None):
     """Gradients of a path against float64 autograd, by norm, each tensor for itself."""
-    shape = (architecture, weights.width, weights.dimension, len(x))
+    shape = (weights.width, weights.dimension, len(x))
     out = weights.like(torch.full_like(weights.flat, math.nan))
     exact = double(weights).like()
-    step = gradients_for(path, *shape)(weights, x, context, out)
-    expected = gradients_for("reference", *shape)(double(weights), x.double(), context, exact)
-    assert step.loss == pytest.approx(expected.loss, rel=1e-5)
-    assert torch.equal(step.fired, expected.fired)
+    step = gradients_for(path, architecture, *shape)(weights, x, context, out)
+    reference = gradients_for("reference", exactly or architecture, *shape)
+    expected = reference(double(weights), x.double(), context, exact)
     for name, value in out.named().items():
         error = float((value.double() - exact.named()[name]).norm())
         # of sums of both signs little may be left, so that errors are also held against the whole
-        allowed = tolerance * float(exact.named()[name].norm()) + 1e-7 * float(exact.flat.norm())
-        assert error <= allowed, (name, error, allowed)
+        allowed = 1e-5 * float(exact.named()[name].norm()) + 1e-7 * float(exact.flat.norm())
+        assert error <= allowed, f"{name} is off by {error}, allowed is {allowed}"
+    assert step.loss == pytest.approx(expected.loss, rel=1e-5)
+    assert torch.equal(step.fired, expected.fired)
     return out
 
 
-def check(path, kind, n, d, rows, scale=1.0, seed=0, zero_rows=False, dead="some", tolerance=1e-5):
+def check(path, kind, n, d, rows, scale=1.0, seed=0, zero_rows=False, dead="some"):
     architecture = FUSED[kind]
     if isinstance(architecture, TopK):
         architecture = TopK(min(3, n), auxk=2, auxk_weight=0.5)
@@ -129,11 +129,10 @@ def check(path, kind, n, d, rows, scale=1.0, seed=0, zero_rows=False, dead="some
     idle = torch.arange(n) % 2 == 0 if dead == "some" else torch.full((n,), dead == "all")
     x = smooth_rows(architecture, weights, rows, idle, seed + 1)
     context = Context(scale, idle)
-    out = compare(path, architecture, weights, x, context, tolerance)
+    out = compare(path, architecture, weights, x, context)
     if dead == "all" and getattr(architecture, "pre_activation", 0.0) * scale == 0.0:
         assert not out.encoder.any()
         assert not out.decoder.any()
-    return out
 
 
 # ---- gradients ------------------------------------------------------------------------------
@@ -150,15 +149,21 @@ PLAIN = {"scale": 1.0, "seed": 0, "zero_rows": False, "dead": "some"}
 
 
 @settings(deadline=None, max_examples=25)
-@given(d=st.sampled_from(COMPILED), **SHAPES)
-@example(d=5, n=1, rows=1, **PLAIN)
-@example(d=1, n=1, rows=1, **PLAIN)
-@example(d=5, n=17, rows=65, **{**PLAIN, "zero_rows": True})
-@example(d=5, n=33, rows=64, **{**PLAIN, "dead": "all"})
-@example(d=5, n=16, rows=63, **{**PLAIN, "scale": 0.0})
+@given(**SHAPES)
+@example(n=1, rows=1, **PLAIN)
+@example(n=17, rows=65, **{**PLAIN, "zero_rows": True})
+@example(n=33, rows=64, **{**PLAIN, "dead": "all"})
+@example(n=16, rows=63, **{**PLAIN, "scale": 0.0})
 @pytest.mark.parametrize("kind", FUSED)
-def test_compiled_gradients_are_those_of_autograd(kind, d, n, rows, scale, seed, zero_rows, dead):
-    check("compiled", kind, n, d, rows, scale, seed, zero_rows, dead)
+def test_compiled_gradients_are_those_of_autograd(kind, n, rows, scale, seed, zero_rows, dead):
+    check("compiled", kind, n, D, rows, scale, seed, zero_rows, dead)
+
+
+@settings(deadline=None, max_examples=25)
+@given(**SHAPES)
+@pytest.mark.parametrize("kind", ["relu", "topk"])
+def test_compiled_gradients_on_the_line(kind, n, rows, scale, seed, zero_rows, dead):
+    check("compiled", kind, n, 1, rows, scale, seed, zero_rows, dead)
 
 
 @settings(deadline=None, max_examples=25)
@@ -177,7 +182,7 @@ def test_blocked_gradients_are_those_of_autograd(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("d", [2, 3, 4, 8, 9, 64])
+@pytest.mark.parametrize("d", [1, 2, 3, 4, 8, 9, 64])
 @pytest.mark.parametrize("kind", FUSED)
 def test_compiled_gradients_in_other_dimensions(kind, d):
     for seed, (n, rows) in enumerate([(1, 1), (7, 100), (64, 64), (129, 300)]):
@@ -188,31 +193,16 @@ def test_compiled_gradients_in_other_dimensions(kind, d):
 @pytest.mark.parametrize("kind", FUSED)
 def test_gradients_of_a_large_batch(kind, path):
     """Many rows and latents: float32 sums must not lose more than a single one does."""
-    check(path, kind, 300, 5, 2048, seed=3)
+    check(path, kind, 300, D, 2048, seed=3)
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_comparison_can_fail(path):
-    """One entry of one gradient off by a part in a thousand is seen."""
-    weights = random_sae(ReLU(), 20, 5)
+def test_comparison_sees_a_thousandth_of_the_penalty(path):
+    weights = random_sae(ReLU(), 20, D)
     x = smooth_rows(ReLU(), weights, 70, torch.zeros(20, dtype=torch.bool), 1)
-
-    class Wrong(Architecture):
-        fused = "relu"
-        encode = ReLU.encode
-
-        def penalty(self, weights, x, activations, context):
-            return 1.03 * ReLU().penalty(weights, x, activations, context)
-
-    out = weights.like()
-    step = gradients_for(path, ReLU(), 20, 5, 70)(weights, x, Context(), out)
-    exact = double(weights).like()
-    off = gradients_for("reference", Wrong(), 20, 5, 70)(
-        double(weights), x.double(), Context(), exact
-    )
-    assert step.loss != pytest.approx(off.loss, rel=1e-4)
-    error = float((out.decoder - exact.decoder).norm() / exact.decoder.norm())
-    assert error > 1e-4
+    compare(path, ReLU(0.3), weights, x, Context())
+    with pytest.raises(AssertionError, match="^encoder is off by "):
+        compare(path, ReLU(0.3), weights, x, Context(), exactly=ReLU(0.3003))
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -220,13 +210,13 @@ def test_comparison_can_fail(path):
 def test_gradients_object_can_be_used_again(kind, path):
     """Buffers and outputs hold nothing of an earlier batch."""
     architecture = FUSED[kind]
-    weights, other = random_sae(architecture, 19, 5, 1), random_sae(architecture, 19, 5, 2)
-    x, y = torch.randn(70, 5, generator=seeded(3)), torch.randn(70, 5, generator=seeded(4))
+    weights, other = random_sae(architecture, 19, D, 1), random_sae(architecture, 19, D, 2)
+    x, y = torch.randn(70, D, generator=seeded(3)), torch.randn(70, D, generator=seeded(4))
     context = Context(0.5, torch.arange(19) < 5)
     once, again = weights.like(), weights.like()
-    first = gradients_for(path, architecture, 19, 5, 70)(weights, x, context, once)
+    first = gradients_for(path, architecture, 19, D, 70)(weights, x, context, once)
     fired = first.fired.clone()
-    used = gradients_for(path, architecture, 19, 5, 70)
+    used = gradients_for(path, architecture, 19, D, 70)
     other.encoder_bias.fill_(-100.0)
     used(other, y, Context(1.0, torch.ones(19, dtype=torch.bool)), again)
     second = used(weights, x, context, again)
@@ -238,11 +228,11 @@ def test_gradients_object_can_be_used_again(kind, path):
 @pytest.mark.parametrize("kind", FUSED)
 def test_inputs_and_weights_are_left_alone(kind):
     architecture = FUSED[kind]
-    weights, x = random_sae(architecture, 19, 5), torch.randn(70, 5, generator=seeded(3))
+    weights, x = random_sae(architecture, 19, D), torch.randn(70, D, generator=seeded(3))
     before, rows = weights.flat.clone(), x.clone()
     for path in PATHS:
         context = Context(1.0, torch.arange(19) < 5)
-        gradients_for(path, architecture, 19, 5, 70)(weights, x, context, weights.like())
+        gradients_for(path, architecture, 19, D, 70)(weights, x, context, weights.like())
         assert torch.equal(weights.flat, before)
         assert torch.equal(x, rows)
         assert not weights.flat.requires_grad
@@ -251,15 +241,15 @@ def test_inputs_and_weights_are_left_alone(kind):
 @pytest.mark.parametrize("path", PATHS)
 def test_exact_ties_of_topk_give_a_gradient_of_some_choice(path):
     """Two equal latents, one may fire: the loss is the same whichever it is, so is their sum."""
-    weights = random_sae(TopK(1), 1, 5)
-    twice = Weights(2, 5)
+    weights = random_sae(TopK(1), 1, D)
+    twice = Weights(2, D)
     for name, value in weights.named().items():
         twice.named()[name].copy_(value if name == "decoder_bias" else torch.cat([value, value]))
-    x = torch.randn(70, 5, generator=seeded(3))
+    x = torch.randn(70, D, generator=seeded(3))
     one, two = weights.like(), twice.like()
-    single = gradients_for(path, TopK(1), 1, 5, 70)(weights, x, Context(), one)
-    double_ = gradients_for(path, TopK(1), 2, 5, 70)(twice, x, Context(), two)
-    assert double_.loss == pytest.approx(single.loss, rel=1e-6)
+    single = gradients_for(path, TopK(1), 1, D, 70)(weights, x, Context(), one)
+    both = gradients_for(path, TopK(1), 2, D, 70)(twice, x, Context(), two)
+    assert both.loss == pytest.approx(single.loss, rel=1e-6)
     torch.testing.assert_close(two.decoder.sum(0), one.decoder[0])
     torch.testing.assert_close(two.encoder.sum(0), one.encoder[0])
 
@@ -270,10 +260,10 @@ def test_exact_ties_of_topk_give_a_gradient_of_some_choice(path):
 def test_loss_is_not_finite_where_an_input_or_the_decoder_is_not(kind, path, value):
     architecture = FUSED[kind]
     for name in ("x", "decoder", "decoder_bias"):
-        weights, x = random_sae(architecture, 7, 5), torch.randn(70, 5, generator=seeded(3))
+        weights, x = random_sae(architecture, 7, D), torch.randn(70, D, generator=seeded(3))
         {**weights.named(), "x": x}[name].view(-1)[3] = value
         weights.encoder_bias[0] = 50.0  # the latent of the decoder row fires
-        step = gradients_for(path, architecture, 7, 5, 70)(weights, x, Context(), weights.like())
+        step = gradients_for(path, architecture, 7, D, 70)(weights, x, Context(), weights.like())
         assert not math.isfinite(step.loss), name
 
 
@@ -282,14 +272,14 @@ def test_loss_is_not_finite_where_an_input_or_the_decoder_is_not(kind, path, val
 def test_gradients_do_not_depend_on_the_number_of_threads(kind):
     """Bit for bit; 300 latents and 1000 rows are many more than one thread takes at a time."""
     architecture = FUSED[kind]
-    weights, x = random_sae(architecture, 301, 5), torch.randn(1000, 5, generator=seeded(3))
+    weights, x = random_sae(architecture, 301, D), torch.randn(1000, D, generator=seeded(3))
     context = Context(0.5, torch.arange(301) < 100)
     found = []
     try:
         for threads in (1, 2, 2, 1):
             numba.set_num_threads(threads)
             out = weights.like()
-            step = gradients_for("compiled", architecture, 301, 5, 1000)(weights, x, context, out)
+            step = gradients_for("compiled", architecture, 301, D, 1000)(weights, x, context, out)
             found.append((step.loss, out.flat))
     finally:
         numba.set_num_threads(1)

@@ -261,7 +261,9 @@ def test_seeds_fit_a_generator(parts):
 
 
 def test_parts_of_a_stream_do_not_run_together():
-    assert len({seed_of("a", "bc"), seed_of("ab", "c"), seed_of("abc"), seed_of("a", "b", "c")}) == 4
+    assert (
+        len({seed_of("a", "bc"), seed_of("ab", "c"), seed_of("abc"), seed_of("a", "b", "c")}) == 4
+    )
 
 
 # ---- canonical values -----------------------------------------------------------------------

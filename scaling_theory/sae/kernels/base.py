@@ -17,7 +17,8 @@ class Step(NamedTuple):
     Attributes
     ----------
     loss
-        Mean of what is minimised. Not finite where a weight or an input is not.
+        Mean of what is minimised. Not finite where an input, the decoder bias or the decoder row of
+        a latent that fires is not; nan in an encoder may look like a latent that never fires.
     fired : (n,) bool
         Latents that fired on some row.
     """
