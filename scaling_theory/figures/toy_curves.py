@@ -95,5 +95,8 @@ def draw_curves(
         data["floor"].iloc[0], color="black", linestyle="--", linewidth=1.0, label=guides["floor"]
     )
     axes.set_ylim(*limits)
+    ticks = [t for t in (0.1, 0.12, 0.15, 0.2, 0.3, 0.5, 1.0) if limits[0] <= t <= limits[1]]
+    axes.set_yticks(ticks, [f"{t:g}" for t in ticks])
+    axes.minorticks_off()
     axes.set_xlabel("latents $n$")
     axes.set_ylabel("loss $L(n)$, in squared units of the data")

@@ -123,7 +123,8 @@ def restart(
     chance = residual.square().sum(1).square()
     if not bool(chance.sum() > 0.0):
         return
-    rows = torch.multinomial(chance, k, replacement=k > x.shape[0], generator=generator)
+    again = k > int((chance > 0.0).sum())
+    rows = torch.multinomial(chance, k, replacement=again, generator=generator)
     direction = torch.nn.functional.normalize(residual[rows], dim=1)
     others = torch.ones(weights.width, dtype=torch.bool, device=x.device)
     others[index] = False

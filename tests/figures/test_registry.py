@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import importlib
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from scaling_theory.figures import FIGURES, reproduce
+from scaling_theory.figures import FIGURES, reproduce, sweeps
+from scaling_theory.figures.registry import is_trained
+from scaling_theory.figures.stored import files, rows
+from scaling_theory.sae import ReLU, RunSpec, Shell, Sphere
 
 
 @pytest.mark.parametrize("name", FIGURES)
@@ -19,6 +23,9 @@ def test_module_states_its_parts(name: str) -> None:
     assert callable(module.draw)
     assert len(module.SIZE) == 2
     assert len(module.AXES) == 2
+    if is_trained(module):
+        assert module.SWEEPS
+        assert set(module.SWEEPS) <= set(sweeps.SWEEPS)
 
 
 def test_reproduce_writes_four_files_and_the_same_csv_twice(tmp_path: Path) -> None:
@@ -58,6 +65,36 @@ def test_a_stopped_run_leaves_no_record(tmp_path: Path, monkeypatch: pytest.Monk
     with pytest.raises(KeyboardInterrupt):
         reproduce(tmp_path, only=["crossover"])
     assert not list(tmp_path.iterdir())
+
+
+def test_figures_that_rest_on_training_carry_their_preset(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = {"quick": 10, "paper": 20}
+
+    def some(data: Sphere | Shell) -> Callable[[str], list[RunSpec]]:
+        return lambda p: [RunSpec(data, ReLU(), n, steps=steps[p], evaluation=256) for n in (1, 2)]
+
+    monkeypatch.setattr(rows, "SWEEPS", {"spheres": some(Sphere(2)), "shells": some(Shell(2))})
+    monkeypatch.setattr(files, "FOLDER", tmp_path)
+    monkeypatch.setenv("SCALING_THEORY_RUNS", str(tmp_path / "runs"))
+    said: list[str] = []
+    for preset in ("quick", "paper"):
+        name = f"michaud2025_figure3_{preset}"
+        only = ["michaud2025_figure3", "figure2_right"]
+        written = reproduce(tmp_path / "out", only, preset, command="test", say=said.append)
+        assert [p.name for p in written] == ["michaud2025_figure2_right.png", f"{name}.png"]
+        assert f"training 4 of 4 runs (spheres 2, shells 2) into {tmp_path}" in said[-1]
+        made = json.loads((tmp_path / "out" / f"{name}.json").read_text())
+        made = {key: made[key] for key in ("preset", "seeds", "steps", "runs", "command")}
+        assert made == {
+            "preset": preset, "seeds": [0], "steps": [steps[preset]], "runs": 4, "command": "test"
+        }  # fmt: skip
+    assert len(said) == 2
+    names = [p.name for p in (tmp_path / "out").glob("michaud2025_figure3*.csv")]
+    assert sorted(names) == ["michaud2025_figure3_paper.csv", "michaud2025_figure3_quick.csv"]
+    once = pd.read_csv(tmp_path / "out" / names[0])["loss"].tolist()
+    assert once != pd.read_csv(tmp_path / "out" / names[1])["loss"].tolist()
 
 
 def test_unknown_figure_is_refused(tmp_path: Path) -> None:

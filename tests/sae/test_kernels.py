@@ -201,7 +201,7 @@ def test_comparison_sees_a_thousandth_of_the_penalty(path):
     weights = random_sae(ReLU(), 20, D)
     x = smooth_rows(ReLU(), weights, 70, torch.zeros(20, dtype=torch.bool), 1)
     compare(path, ReLU(0.3), weights, x, Context())
-    with pytest.raises(AssertionError, match="^encoder is off by "):
+    with pytest.raises(AssertionError, match=r"^encoder is off by "):
         compare(path, ReLU(0.3), weights, x, Context(), exactly=ReLU(0.3003))
 
 

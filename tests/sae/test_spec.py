@@ -287,7 +287,7 @@ def test_dataclasses_go_by_name_and_public_fields():
     value = made(1, (np.float64(0.5), np.arange(3), np.array(2.0)), object())
     assert canonical(value) == {"kind": "Made", "b": 1, "a": [0.5, [0, 1, 2], 2.0]}
     assert text_of(made(1, ())) == '{"a":[],"b":1,"kind":"Made"}'
-    with pytest.raises(ValueError, match="^a specification must hold"):
+    with pytest.raises(ValueError, match=r"^a specification must hold"):
         canonical(made(object(), ()))
 
 
@@ -299,7 +299,7 @@ def test_dataclasses_go_by_name_and_public_fields():
     ],
 )  # fmt: skip
 def test_odd_objects_are_refused(value):
-    with pytest.raises(ValueError, match="^a specification must hold dataclasses, numbers, text"):
+    with pytest.raises(ValueError, match=r"^a specification must hold dataclasses, numbers, text"):
         canonical(value)
 
 

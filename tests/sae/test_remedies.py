@@ -1,0 +1,223 @@
+"""Which latents start anew, when, on what, and that it helps."""
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+
+from scaling_theory.sae.architectures import JumpReLU, ReLU, TopK
+from scaling_theory.sae.manifolds import Points
+from scaling_theory.sae.remedies import ResampleDead, ResampleDuplicates, restart
+from scaling_theory.sae.spec import RunSpec
+from scaling_theory.sae.trainer import Trainer
+from scaling_theory.sae.weights import Weights
+
+CROSS = Points([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0], [0.0, -1.0]])
+KINDS = [ResampleDead, ResampleDuplicates]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _one_thread():
+    """Tensors are tiny here: a second thread only waits."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def seeded(seed):
+    return torch.Generator().manual_seed(seed)
+
+
+def random_sae(architecture, n, d, seed=0):
+    weights = Weights(n, d, architecture.extra)
+    weights.flat.copy_(torch.randn(weights.flat.shape, generator=seeded(seed)))
+    return weights
+
+
+# ---- which and when -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_remedies_are_due_every_so_often_until_their_share_of_the_run(kind):
+    remedy = kind(every=10, until=0.5)
+    assert [s for s in range(101) if remedy.due(s, 100)] == [10, 20, 30, 40, 50]
+    assert [s for s in range(101) if kind(every=30, until=1.0).due(s, 100)] == [30, 60, 90]
+    assert not any(kind(every=1, until=0.0).due(s, 100) for s in range(101))
+
+
+def test_latents_are_dead_after_so_many_steps_without_firing():
+    idle = torch.tensor([0, 9, 10, 11, 3, 500])
+    assert ResampleDead().find(Weights(6, 2), idle, 10).tolist() == [2, 3, 5]
+    assert ResampleDead().find(Weights(6, 2), idle, 501).tolist() == []
+
+
+def test_duplicates_are_all_copies_but_the_largest():
+    weights = Weights(5, 2)
+    weights.decoder.copy_(torch.tensor([[1.0, 0], [3, 0.1], [0, 1], [2, 0], [-1, 0]]))
+    weights.encoder.copy_(weights.decoder)
+    idle = torch.zeros(5, dtype=torch.int64)
+    assert ResampleDuplicates().find(weights, idle, 1).tolist() == [0, 3]
+    assert ResampleDuplicates(cosine=1.0).find(weights, idle, 1).tolist() == []
+    weights.encoder[3] = torch.tensor([0.0, 2.0])  # reads something else
+    assert ResampleDuplicates().find(weights, idle, 1).tolist() == [0]
+
+
+# ---- how ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("architecture", [ReLU(), TopK(2), JumpReLU(0.1, threshold=0.25)])
+def test_restart_is_the_recipe(architecture):
+    """Residual's direction, mean decoder norm of the others, a fifth of that of their encoders."""
+    weights, x = random_sae(architecture, 7, 3), torch.randn(40, 3, generator=seeded(1))
+    before = {name: value.clone() for name, value in weights.named().items()}
+    index, others = torch.tensor([1, 4]), torch.tensor([0, 2, 3, 5, 6])
+    residual = x - architecture.encode(weights, x) @ weights.decoder - weights.decoder_bias
+    restart(architecture, weights, index, x, seeded(2))
+    for name, value in weights.named().items():
+        kept = slice(None) if name == "decoder_bias" else others
+        assert torch.equal(value[kept], before[name][kept])
+    norms = before["decoder"][others].norm(dim=1).mean(), before["encoder"][others].norm(dim=1)
+    torch.testing.assert_close(weights.decoder[index].norm(dim=1), norms[0].repeat(2))
+    torch.testing.assert_close(weights.encoder[index].norm(dim=1), 0.2 * norms[1].mean().repeat(2))
+    units = torch.nn.functional.normalize(residual, dim=1)
+    for rows in (weights.decoder[index], weights.encoder[index]):
+        cosines = torch.nn.functional.normalize(rows, dim=1) @ units.T
+        assert bool((cosines.max(1).values > 1.0 - 1e-6).all())
+    found = (weights.decoder[index] @ units.T).argmax(1)
+    assert found[0] != found[1]  # drawn without repeats
+    assert torch.equal((weights.encoder[index] @ units.T).argmax(1), found)
+    assert weights.encoder_bias[index].tolist() == [0.0, 0.0]
+    for value in weights.extra.values():
+        assert value[index].tolist() == [0.25, 0.25]
+
+
+def test_inputs_are_drawn_in_proportion_to_their_squared_loss():
+    """Losses 1 and 4, so that the second is drawn 16 times of 17."""
+    x, generator, second = torch.tensor([[1.0, 0.0], [0.0, 2.0]]), seeded(0), 0
+    for _ in range(2000):
+        weights = Weights(2, 2)
+        weights.decoder[1] = weights.encoder[1] = torch.tensor([-1.0, -1.0])
+        restart(ReLU(), weights, torch.tensor([0]), x, generator)
+        second += int(weights.decoder[0, 1] > 0.0)
+    # the standard deviation is 10.5
+    assert second == pytest.approx(2000 * 16 / 17, abs=40)
+
+
+def test_restart_of_all_latents_keeps_their_mean_norms():
+    weights, x = random_sae(ReLU(), 6, 3), torch.randn(4, 3, generator=seeded(1))
+    norms = weights.decoder.norm(dim=1).mean(), weights.encoder.norm(dim=1).mean()
+    restart(ReLU(), weights, torch.arange(6), x, seeded(2))  # more latents than inputs
+    torch.testing.assert_close(weights.decoder.norm(dim=1), norms[0].repeat(6))
+    torch.testing.assert_close(weights.encoder.norm(dim=1), 0.2 * norms[1].repeat(6))
+
+
+def test_nobody_starts_on_an_input_that_is_reconstructed():
+    """More dead latents than inputs that are missed: those are taken again, never the others."""
+    weights = Weights(6, 2)
+    weights.encoder[0, 0] = weights.decoder[0, 0] = 1.0
+    weights.encoder_bias[1:] = -9.0
+    x = torch.tensor([[1.0, 0.0]] * 8 + [[0.0, -1.0]] * 2)
+    restart(ReLU(), weights, torch.arange(1, 6), x, seeded(0))
+    assert weights.decoder[1:].tolist() == [[0.0, -1.0]] * 5
+
+
+def test_nothing_happens_without_latents_or_without_a_residual():
+    weights = Weights(2, 2)
+    weights.encoder.copy_(torch.eye(2))
+    weights.decoder.copy_(torch.eye(2))
+    before = weights.flat.clone()
+    x = torch.tensor([[1.0, 0.0], [0.0, 2.0]])
+    restart(ReLU(), weights, torch.tensor([0]), x, seeded(0))
+    restart(ReLU(), weights, torch.zeros(0, dtype=torch.int64), -x, seeded(0))
+    assert torch.equal(weights.flat, before)
+
+
+# ---- in training ----------------------------------------------------------------------------
+
+SILENT = RunSpec(
+    CROSS, ReLU(0.1), 8, steps=600, batch_size=32, learning_rate=0.01, encoder_bias=-9.0,
+    dead_after=20, evaluation=4000,
+)  # fmt: skip
+
+
+def test_dead_latents_come_alive_and_reach_the_best_loss():
+    """Without a remedy a ReLU latent that is silent stays so; one latent a point is the floor."""
+    dead = Trainer(SILENT)
+    dead.advance(600)
+    assert dead.row()["dead"] == 8
+    assert dead.row()["loss"] == pytest.approx(1.0, abs=0.01)
+    helped = Trainer(replace(SILENT, remedies=(ResampleDead(every=25),)))
+    helped.advance(600)
+    row = helped.row()
+    assert row["dead"] <= 4  # four points need four
+    assert row["loss"] == pytest.approx(0.1 - 0.1**2 / 4, rel=0.02)
+
+
+def test_restarted_latents_lose_their_moments_and_their_age():
+    spec = replace(SILENT, steps=60, remedies=(ResampleDead(every=30),))
+    trainer = Trainer(spec)
+    trainer.advance(29)
+    assert trainer.state()["idle"].tolist() == [29] * 8
+    trainer.advance(1)
+    state = trainer.state()
+    assert state["idle"].tolist() == [0] * 8
+    for name in ("adam_first", "adam_second"):
+        moments = trainer.weights.like(state[name])
+        assert bool(moments.decoder_bias.any())
+        assert not any(v.any() for k, v in moments.named().items() if k != "decoder_bias")
+    trainer.advance(1)
+    assert min(trainer.state()["idle"].tolist()) == 0
+
+
+def test_remedies_take_turns():
+    """Duplicates of a dead latent: the first remedy's choice is seen by the second."""
+    seen = []
+
+    class Watch:
+        def __init__(self, label, remedy):
+            self.label, self.remedy = label, remedy
+
+        def due(self, step, steps):
+            return self.remedy.due(step, steps)
+
+        def find(self, weights, idle, dead_after):
+            seen.append((self.label, trainer.step, weights.decoder.clone()))
+            return self.remedy.find(weights, idle, dead_after)
+
+    trainer = Trainer(replace(SILENT, remedies=(ResampleDead(30), ResampleDuplicates(30))))
+    for label, remedy in zip("ab", trainer.spec.remedies, strict=True):
+        seen.append(Watch(label, remedy))
+    object.__setattr__(trainer.spec, "remedies", tuple(seen))
+    seen.clear()
+    trainer.advance(60)
+    assert [(label, step) for label, step, _ in seen] == [("a", 30), ("b", 30), ("a", 60), ("b", 60)]
+    assert not torch.equal(seen[0][2], seen[1][2])
+
+
+# ---- refusals -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    ("name", "value", "allowed"),
+    [
+        ("every", 0, "a whole number of at least 1"),
+        ("every", 1.5, "a whole number of at least 1"),
+        ("every", None, "a whole number of at least 1"),
+        ("until", -0.1, r"a number in \[0, 1\]"),
+        ("until", 1.1, r"a number in \[0, 1\]"),
+        ("until", math.nan, r"a number in \[0, 1\]"),
+        ("until", "all", r"a number in \[0, 1\]"),
+    ],
+)
+def test_bad_times_are_refused(kind, name, value, allowed):
+    with pytest.raises(ValueError, match=rf"^{name} must be {allowed}, got "):
+        kind(**{name: value})
+
+
+@pytest.mark.parametrize("value", [0.0, -0.5, 1.1, math.nan, None])
+def test_bad_cosines_are_refused(value):
+    with pytest.raises(ValueError, match=r"^cosine must be a number in \(0, 1\], got "):
+        ResampleDuplicates(cosine=value)
