@@ -8,7 +8,7 @@ and from 1 where they are ranks; feature i has rank i + 1.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -24,12 +24,12 @@ from scaling_theory.frequencies import Frequencies
 from scaling_theory.groups import Group
 from scaling_theory.measured import MeasuredCurve
 from scaling_theory.population import Population
+from scaling_theory.sae._activity import Plan, often, seldom
+from scaling_theory.sae._features import ambient, checked_count, exceptions_of, groups_of, named
 from scaling_theory.sae.canonical import seed_of, text_of
 from scaling_theory.sae.data import Data
-from scaling_theory.sae.manifolds import MAX_DIMENSION, check_draw
+from scaling_theory.sae.manifolds import check_draw
 
-#: Largest number of features.
-MAX_FEATURES = 2**20
 #: Features that are active more often than this are drawn input by input; see Superposition.
 _OFTEN = 0.125
 
@@ -112,13 +112,13 @@ class Superposition(Data):
         scales: Any = None,
         labels: Mapping[str, str] | None = None,
     ) -> None:
-        count = _check_frequencies(frequencies)
+        count = checked_count(frequencies)
         if not isinstance(default, Data):
             raise ValueError(f"default must be a manifold, got {default!r}")
-        exceptions = _exceptions(default, {} if ranks is None else ranks, count)
+        exceptions = exceptions_of(default, {} if ranks is None else ranks, count)
         if orientation not in ("orthogonal", "random"):
             raise ValueError(f"orientation must be 'orthogonal' or 'random', got {orientation!r}")
-        manifolds, group = _groups(default, exceptions, count)
+        manifolds, group = groups_of(default, exceptions, count)
         seed = _validate.whole("seed", seed)
         if orientation == "orthogonal" and seed != 0:
             raise ValueError(
@@ -134,12 +134,12 @@ class Superposition(Data):
             "default": default,
             "ranks": exceptions,
             "orientation": orientation,
-            "dimension": _ambient(dimension, orientation, [m.dimension for m in manifolds], group),
+            "dimension": ambient(dimension, orientation, [m.dimension for m in manifolds], group),
             "seed": seed,
             "scales": scales,
             "_manifolds": manifolds,
             "_group": group,
-            "_labels": _named(manifolds, {} if labels is None else labels),
+            "_labels": named(manifolds, {} if labels is None else labels),
         }
         for name, value in values.items():
             object.__setattr__(self, name, value)
@@ -258,10 +258,10 @@ class Superposition(Data):
         out = torch.zeros(count, width, device=device)
         starts = torch.tensor(self._edges, device=device)
         scales = None if self.scales is None else torch.tensor(self.scales, device=device).float()
-        for often, plan in ((True, self._plan[0]), (False, self._plan[1])):
+        for frequent, plan in ((True, self._plan[0]), (False, self._plan[1])):
             if not plan.features.numel():
                 continue
-            draw = _often if often else _seldom
+            draw = often if frequent else seldom
             cells = draw(plan.rates.to(device), count, generator)
             ends = torch.tensor(plan.edges, device=device) * count
             cuts = torch.searchsorted(cells, ends).tolist()
@@ -287,18 +287,18 @@ class Superposition(Data):
         return coordinates if basis is None else coordinates @ basis.to(coordinates.device).T
 
     @cached_property
-    def _plan(self) -> tuple[_Plan, _Plan]:
+    def _plan(self) -> tuple[Plan, Plan]:
         """Features to draw often and seldom, group by group."""
         p, order = self.probabilities, np.argsort(self._group, kind="stable")
-        often = p[order] > _OFTEN
+        frequent = p[order] > _OFTEN
         return (
-            self._part(order[often], lambda at: torch.tensor(p[at], dtype=torch.float32)),
-            self._part(order[~often], lambda at: torch.tensor(-np.log1p(-p[at]))),
+            self._part(order[frequent], lambda at: torch.tensor(p[at], dtype=torch.float32)),
+            self._part(order[~frequent], lambda at: torch.tensor(-np.log1p(-p[at]))),
         )
 
-    def _part(self, at: Ints, rates: Any) -> _Plan:
+    def _part(self, at: Ints, rates: Any) -> Plan:
         edges = np.searchsorted(self._group[at], np.arange(len(self._manifolds) + 1))
-        return _Plan(torch.tensor(at), rates(at), edges.tolist())
+        return Plan(torch.tensor(at), rates(at), edges.tolist())
 
     @cached_property
     def _edges(self) -> Ints:
@@ -421,133 +421,3 @@ class Parts(NamedTuple):
         out = torch.zeros_like(self.x)
         out[:, self.slices[i]] = self.own(i)
         return out
-
-
-class _Plan(NamedTuple):
-    """Features drawn in one way: (k,) indices by group, their rates, and where groups begin."""
-
-    features: torch.Tensor
-    rates: torch.Tensor
-    edges: list[int]
-
-
-def _often(p: torch.Tensor, count: int, generator: torch.Generator) -> torch.Tensor:
-    """Active cells, feature * count + row, ascending: a uniform number for each."""
-    drawn = torch.rand(len(p), count, generator=generator, device=generator.device)
-    return (drawn < p[:, None]).view(-1).nonzero().view(-1)
-
-
-def _seldom(hazard: torch.Tensor, count: int, generator: torch.Generator) -> torch.Tensor:
-    """Active cells, feature * count + row, ascending: those that a Poisson process hits.
-
-    Its points, given their number, are uniform, and come in order as normalised sums of
-    exponentials.
-    """
-    ends = hazard.cumsum(0) * count
-    hits = int(torch.poisson(ends[-1:], generator=generator))
-    uniform = torch.rand(hits + 1, generator=generator, device=ends.device, dtype=torch.float64)
-    sums = uniform.neg_().add_(1.0).log_().neg_().cumsum(0)  # 1 - u is never 0
-    at = sums[:-1] * (ends[-1] / sums[-1])
-    feature = torch.searchsorted(ends, at, right=True).clamp_(max=len(hazard) - 1)
-    row = ((at - ends[feature]) / hazard[feature]).add_(count).long().clamp_(0, count - 1)
-    cells = feature.mul_(count).add_(row)
-    first = torch.ones_like(cells, dtype=torch.bool)
-    torch.ne(cells[1:], cells[:-1], out=first[1:])
-    return cells[first]
-
-
-# ---- checks ---------------------------------------------------------------------------------
-
-
-def _check_frequencies(frequencies: Any) -> int:
-    if not isinstance(frequencies, Frequencies):
-        raise ValueError(f"frequencies must be a Frequencies object, got {frequencies!r}")
-    count = frequencies.count
-    if count is None or count > MAX_FEATURES:
-        raise ValueError(
-            f"frequencies must have a count of at most {MAX_FEATURES} to be sampled, got "
-            f"{frequencies!r}: give count="
-        )
-    most = float(frequencies.at(np.arange(1, count + 1)).max())
-    if most > 1.0 + 1e-12:
-        raise ValueError(
-            f"frequencies must be probabilities, at most 1, got a largest of {most!r}: lower "
-            f"their sum, total=, by that factor"
-        )
-    return count
-
-
-def _exceptions(
-    default: Data, ranks: Mapping[Any, Data], count: int
-) -> tuple[tuple[tuple[int, ...], Data], ...]:
-    """(ranks, manifold), one for each manifold other than the default, by first rank."""
-    if not isinstance(ranks, Mapping):
-        raise ValueError(f"ranks must map ranks to manifolds, got {ranks!r}")
-    together: dict[str, tuple[list[int], Data]] = {}
-    seen: set[int] = set()
-    for key, manifold in ranks.items():
-        if not isinstance(manifold, Data):
-            raise ValueError(f"ranks must map ranks to manifolds, got {manifold!r} for {key!r}")
-        if isinstance(key, tuple | range) and not key:
-            raise ValueError(f"ranks must not have an empty key, got {key!r}")
-        keys: Iterable[Any] = key if isinstance(key, tuple | range) else (key,)
-        listed = [_validate.whole("ranks", k, low=1, high=count) for k in keys]
-        for rank in listed:
-            if rank in seen:
-                raise ValueError(f"ranks must be distinct, got {rank} twice")
-            seen.add(rank)
-        together.setdefault(text_of(manifold), ([], manifold))[0].extend(listed)
-    together.pop(text_of(default), None)
-    return tuple(sorted(((tuple(sorted(r)), m) for r, m in together.values()), key=lambda e: e[0]))
-
-
-def _groups(
-    default: Data, exceptions: tuple[tuple[tuple[int, ...], Data], ...], count: int
-) -> tuple[tuple[Data, ...], Ints]:
-    """Manifolds by first rank, and which of them each rank has."""
-    group = np.full(count, len(exceptions), dtype=np.int64)
-    for index, (listed, _) in enumerate(exceptions):
-        group[np.array(listed) - 1] = index
-    present, first = np.unique(group, return_index=True)
-    order = present[np.argsort(first)]
-    place = np.zeros(len(exceptions) + 1, dtype=np.int64)
-    place[order] = np.arange(order.size)
-    every = [*(m for _, m in exceptions), default]
-    out = place[group]
-    out.flags.writeable = False
-    return tuple(every[i] for i in order), out
-
-
-def _ambient(dimension: Any, orientation: str, sizes: list[int], group: Ints) -> int:
-    sum_of_sizes = int(np.array(sizes)[group].sum())
-    if orientation == "orthogonal":
-        low, why = sum_of_sizes, "the sum of the features' dimensions"
-        dimension = low if dimension is None else dimension
-    else:
-        low, why = max(sizes), "the largest dimension of a feature"
-    if dimension is None:
-        raise ValueError(
-            f"dimension must be given with orientation='random', at least {low}, {why}; got None"
-        )
-    name = f"dimension (of the ambient space; {low} is {why})"
-    return _validate.whole(name, dimension, low=low, high=max(low, MAX_DIMENSION))
-
-
-def _named(manifolds: tuple[Data, ...], labels: Mapping[str, str]) -> tuple[str, ...]:
-    kinds = [type(m).__name__.lower() for m in manifolds]
-    names = [
-        kind if kinds.count(kind) == 1 else f"{kind} {1 + kinds[:index].count(kind)}"
-        for index, kind in enumerate(kinds)
-    ]
-    if not isinstance(labels, Mapping):
-        raise ValueError(f"labels must map labels to new ones, got {labels!r}")
-    unknown = [name for name in labels if name not in names]
-    if unknown:
-        raise ValueError(f"labels must rename some of {names}, got {unknown}")
-    out = [labels.get(name, name) for name in names]
-    for name in out:
-        if not isinstance(name, str) or not name:
-            raise ValueError(f"labels must be non-empty strings, got {name!r}")
-        if out.count(name) > 1:
-            raise ValueError(f"labels must be distinct, got {name!r} twice")
-    return tuple(out)

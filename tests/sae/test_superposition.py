@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 from scipy import stats
 
 import scaling_theory as sth
+from scaling_theory.sae._activity import seldom
 from scaling_theory.sae.canonical import text_of
 from scaling_theory.sae.manifolds import Circle, Points, Shell, Sphere
-from scaling_theory.sae.superposition import Superposition, _seldom
+from scaling_theory.sae.superposition import Superposition
 
 #: Standard errors that a mean may be off: chance 1e-8 a number, and seeds are fixed.
 SIGMAS = 5.7
@@ -100,7 +101,7 @@ def test_inputs_are_independent_of_each_other(p):
 def test_hits_of_the_process_are_binomial_whatever_the_probabilities(probabilities):
     p, count, draws = np.array(probabilities), 20, 2_000
     hazard, same = torch.tensor(-np.log1p(-p)), generator(3)
-    cells = [_seldom(hazard, count, same).numpy() for _ in range(draws)]
+    cells = [seldom(hazard, count, same).numpy() for _ in range(draws)]
     for drawn in cells:
         assert (np.diff(drawn) > 0).all()
     found = np.array([np.bincount(c // count, minlength=len(p)) for c in cells])
