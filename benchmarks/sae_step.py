@@ -9,7 +9,9 @@
 
 All train float32 on the unit sphere of R^d, at the same batch size, with the same objective. Each
 has a process of its own, so that none runs with another's threads or allocator; of all processes
-one computes at a time. Turns are interleaved, medians are printed. Extra memory is the growth of
+one computes at a time. All have the OpenMP setting of this package (threads that wait go to sleep),
+without which PyTorch is many times slower while other work runs; ``--spin default`` leaves the
+peers without. Turns are interleaved, medians are printed. Extra memory is the growth of
 the process's peak memory (on a GPU, of the peak of PyTorch's allocations) while an SAE is made and
 takes three steps, imports and compilation excluded.
 
@@ -43,6 +45,8 @@ from typing import Any
 INSTALL = "pip install sae-lens==6.54.12"
 PACKAGE = ("compiled", "blocked", "reference")
 WAYS = (*PACKAGE, "loop", "SAELens")
+#: GOMP_SPINCOUNT as ``scaling_theory.sae`` sets it.
+SPIN = "2000"
 
 L1, L0, BANDWIDTH, THRESHOLD, K = 0.1, 0.01, 0.05, 0.01, 32
 RATE = 1e-3
@@ -331,8 +335,10 @@ def peak_rate(seconds: float) -> float:
     return best
 
 
-def start(way: str, device: str) -> dict[str, Any]:
+def start(way: str, device: str, spin: str) -> dict[str, Any]:
     """Import what the way needs; versions, or why it can't run."""
+    if spin != "default" and way not in PACKAGE:
+        os.environ["GOMP_SPINCOUNT"] = spin  # read when torch is imported
     try:
         if way in PACKAGE:
             import scaling_theory.sae
@@ -367,7 +373,7 @@ def start(way: str, device: str) -> dict[str, Any]:
 class Processes:
     """One process for each way, and what is known about the ways that have none."""
 
-    def __init__(self, ways: Iterable[str], device: str) -> None:
+    def __init__(self, ways: Iterable[str], device: str, spin: str = SPIN) -> None:
         context = multiprocessing.get_context("spawn")
         self.absent: dict[str, str] = {}
         self.versions: dict[str, Any] = {}
@@ -379,7 +385,9 @@ class Processes:
                 self.absent[way] = "not installed"
             else:
                 self._pools[way] = ProcessPoolExecutor(1, mp_context=context)
-        for way, said in {w: p.submit(start, w, device) for w, p in self._pools.items()}.items():
+        for way, said in {
+            w: p.submit(start, w, device, spin) for w, p in self._pools.items()
+        }.items():
             found = said.result()
             if way != "SAELens" and "error" in found:
                 self.close()
@@ -422,14 +430,17 @@ def machine(versions: dict[str, Any]) -> dict[str, Any]:
     if (info := Path("/proc/cpuinfo")).exists():
         named = [s for s in info.read_text().splitlines() if s.startswith("model name")]
         model = named[0].split(":")[1].strip() if named else model
-    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else math.nan
-    known = {"processor": model, "cores": os.cpu_count(), "load_before": load}
+    known = {"processor": model, "cores": os.cpu_count(), "load_before": load_average()}
     return {**known, "python": platform.python_version(), **versions}
+
+
+def load_average() -> float | None:
+    return os.getloadavg()[0] if hasattr(os, "getloadavg") else None
 
 
 def describe(found: dict[str, Any]) -> str:
     text = ", ".join(f"{name} {value}" for name, value in found.items())
-    if found["load_before"] > 0.5:
+    if (found["load_before"] or 0.0) > 0.5:
         text += "\nOther work runs here, or ran a minute ago: these times are too long."
     return text
 
@@ -544,13 +555,14 @@ def main() -> None:
     total_name = f"sum over {len(widths)} widths"
     memory_name = "memory of the last, MB" if own_sizes else f"N = {wide.width:,}: memory, MB"
 
-    processes = Processes(WAYS, device)
+    processes = Processes(arguments.ways, device, arguments.spin)
     try:
         found = machine(processes.versions)
         print(describe(found))
         memory = wide if not own_sizes else Case(dimension, max(widths), batch_size, device)
         taken = {way: processes(way, extra_memory, way, memory) for way in processes.ways}
-        peak = processes("compiled", peak_rate, 0.1 if quick else 3.0) if device == "cpu" else None
+        compiled = "compiled" in processes.ways
+        peak = processes("compiled", peak_rate, 0.1 if quick else 3.0) if compiled else None
         if peak:
             print(f"multiply-adds of Numba on {found['numba_threads']} threads reach "
                   f"{peak / 1e9:.0f} GFLOP/s")  # fmt: skip
@@ -570,7 +582,7 @@ def main() -> None:
 
     for way, why in processes.absent.items():
         print(f"\n{way}: {why}" + (f" ({INSTALL})" if way == "SAELens" else ""))
-    found["load_after"] = os.getloadavg()[0] if hasattr(os, "getloadavg") else math.nan
+    found["load_after"] = load_average()
     targets = []
     if not quick and not own_sizes and batch_size == 2048 and device == "cpu":
         print("\ntargets")
@@ -589,6 +601,7 @@ def main() -> None:
             "device": device,
             "batch_size": batch_size,
             "repeats": repeats,
+            "spin": arguments.spin,
             "peak_flops": peak,
             "absent": processes.absent,
             "rows": table.rows,
@@ -604,9 +617,14 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--repeats", type=int)
     parser.add_argument("--dimension", type=int, help="only the ReLU rows, for this dimension")
     parser.add_argument("--widths", type=int, nargs="+", help="only the ReLU rows, these widths")
+    parser.add_argument("--ways", nargs="+", choices=WAYS, default=WAYS, help="default: all")
+    parser.add_argument("--spin", default=SPIN, help="GOMP_SPINCOUNT of the peers, or default")
     parser.add_argument("--quick", action="store_true", help="tiny sizes: does it run?")
     parser.add_argument("--json", type=Path, help="write everything to a file")
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    if not set(arguments.ways) & set(PACKAGE):
+        parser.error("--ways must name a path of this package")
+    return arguments
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from scaling_theory.sae.runs import Runs
+    from scaling_theory.sae.spec import RunSpec
 
 SIZE = (10.6, 7.4)
 AXES = (2, 3)
@@ -49,13 +50,16 @@ def data(runs: Mapping[str, Runs]) -> pd.DataFrame:
 
 
 def _latents(part: Runs) -> list[pd.DataFrame]:
-    """Encoder, biases and decoder of the SAEs whose weights are stored, one row a latent."""
+    """Weights, one row a latent: of each width that is drawn, the seed of least loss."""
     import pandas as pd
 
     tables = []
-    for spec in part.specs:
-        if spec.width not in DRAWN or spec.seed != 0:
-            continue
+    best: dict[int, tuple[float, RunSpec]] = {}
+    for spec, row in zip(part.specs, part.rows, strict=True):
+        loss = float(row["loss"])
+        if spec.width in DRAWN and loss < best.get(spec.width, (np.inf,))[0]:
+            best[spec.width] = loss, spec
+    for _, spec in best.values():
         try:
             weights = {name: values.numpy() for name, values in part.weights(spec).items()}
         except FileNotFoundError:
@@ -116,12 +120,12 @@ def draw(data: pd.DataFrame, axes: Sequence[Any]) -> None:
 
 def _draw_sae(panel: Any, latents: pd.DataFrame, data: pd.DataFrame, n: int) -> None:
     """Data, reconstruction, decoder directions, and where each latent fires."""
-    from matplotlib import colormaps
+    from colorsys import hls_to_rgb
 
     panel.set_aspect("equal")
     panel.axis("off")
-    panel.set_xlim(-1.62, 1.62)
-    panel.set_ylim(-1.62, 1.62)
+    panel.set_xlim(-1.5, 1.5)
+    panel.set_ylim(-2.0, 1.45)
     if latents.empty:
         panel.set_title(f"{n} latents: no weights stored")
         return
@@ -137,7 +141,9 @@ def _draw_sae(panel: Any, latents: pd.DataFrame, data: pd.DataFrame, n: int) -> 
     angles = np.arctan2(decoder[:, 1], decoder[:, 0])
     order, rings = np.argsort(angles), _rings(active > 0.0, np.argsort(angles))
     for j in order:
-        colour = colormaps["twilight_shifted"](0.08 + 0.84 * (angles[j] + np.pi) / (2.0 * np.pi))
+        # neighbours differ in lightness too
+        lightness = 0.26 if np.flatnonzero(order == j)[0] % 2 else 0.47
+        colour = hls_to_rgb((angles[j] / (2.0 * np.pi)) % 1.0, lightness, 0.75)
         tip = 0.86 * decoder[j] / np.linalg.norm(decoder[j])
         panel.annotate(
             "", tip, (0.0, 0.0),
@@ -146,8 +152,22 @@ def _draw_sae(panel: Any, latents: pd.DataFrame, data: pd.DataFrame, n: int) -> 
         radius = 1.1 + 0.055 * rings[j]
         arc = np.where((active[:, j] > 0.0)[:, None], radius * x, np.nan)
         panel.plot(*arc.T, color=colour, linewidth=2.2, solid_capstyle="butt")
-    row = data[(data["kind"] == "run") & (data["n"] == n) & (data["seed"] == 0)].iloc[0]
-    panel.set_title(f"{n} latents: loss {row['loss']:.4f}, {row['overlap']:.1f} fire together")
+    own = data[(data["kind"] == "run") & (data["n"] == n)]
+    row = own[own["seed"] == latents["seed"].iloc[0]].iloc[0]
+    panel.set_title(
+        f"{n} latents: loss {row['loss']:.4f}\n{row['overlap']:.1f} fire together (seed "
+        f"{row['seed']:.0f}, the best of {len(own)})",
+        fontsize=9,
+    )
+    grey, arrow = {"color": "#555555"}, {"marker": r"$\rightarrow$", "markersize": 11}
+    handles = [
+        *panel.plot([], [], color="#BBBBBB", linewidth=3.0, label="data"),
+        *panel.plot([], [], color="black", linewidth=1.2, label="reconstruction"),
+        *panel.plot([], [], linestyle="none", **arrow, **grey, label="decoder directions"),
+        *panel.plot([], [], linewidth=2.2, **grey, label="arcs: where each latent fires"),
+    ]
+    if n == DRAWN[1]:
+        panel.legend(handles=handles, fontsize=8, loc="lower center", ncol=2, columnspacing=1.0)
 
 
 def _rings(fires: Any, order: Any) -> dict[int, int]:

@@ -87,7 +87,7 @@ def draw(data: pd.DataFrame, axes: Sequence[Any]) -> None:
     left, right = axes
     spheres, shells = (data[data["manifold"] == sweep] for sweep in SWEEPS)
     name = rf"JumpReLU, $\tanh({SCALE:g} f)$"
-    draw_curves(spheres, left, {"floor": f"floor {spheres['floor'].iloc[0]:.4f}"}, (0.09, 1.1))
+    draw_curves(spheres, left, {"floor": f"floor {spheres['floor'].iloc[0]:.4f}"}, (0.09, 1.3))
     left.set_title(f"{name}, unit spheres in $d$ dimensions")
     guides = {"basis": "one latent a half axis: $2d$ latents", "floor": "floor of any SAE"}
     draw_curves(shells, right, guides, (0.115, 2.0))

@@ -222,10 +222,23 @@ def _write(name: str, made: _Made, module: Any, output: Path) -> Path:
         if made.note:
             figure.suptitle(made.note, color="#A00000")
         png = file.with_suffix(".png")
-        figure.savefig(png, dpi=130, metadata={"Software": None})
+        _save_png(figure, png)
         figure.savefig(file.with_suffix(".svg"), metadata={"Date": None, "Creator": None})
     made.table.to_csv(
         file.with_suffix(".csv"), index=False, float_format="%.10g", lineterminator="\n"
     )
     file.with_suffix(".json").write_text(json.dumps(made.record, indent=2) + "\n")
     return png
+
+
+def _save_png(figure: Any, file: Path) -> None:
+    """Write the figure with a palette: a third of the size, and no difference to the eye."""
+    import io
+
+    from PIL import Image
+
+    plain = io.BytesIO()
+    figure.savefig(plain, dpi=130, format="png")
+    Image.open(plain).convert("RGB").quantize(256, dither=Image.Dither.NONE).save(
+        file, optimize=True
+    )

@@ -48,7 +48,7 @@ def draw(data: pd.DataFrame, axes: Sequence[Any]) -> None:
     spheres, shells = (data[data["manifold"] == sweep] for sweep in SWEEPS)
     floor = spheres["floor"].iloc[0]
     draw_curves(
-        spheres, left, {"floor": rf"floor $\lambda - \lambda^2/4 = {floor:g}$"}, (0.09, 1.1)
+        spheres, left, {"floor": rf"floor $\lambda - \lambda^2/4 = {floor:g}$"}, (0.09, 1.3)
     )
     left.set_title(rf"ReLU, $\lambda = {L1:g}$, unit spheres in $d$ dimensions")
     guides = {"basis": "one latent a half axis: $2d$ latents", "floor": "floor of any SAE"}

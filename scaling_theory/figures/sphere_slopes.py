@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from scaling_theory.figures.toy_curves import by_dimension
+from scaling_theory.measured import FEWEST
 from scaling_theory.theory.geometry import sphere_floor, tiling_exponents
 
 if TYPE_CHECKING:
@@ -39,20 +40,24 @@ def data(runs: Mapping[str, Runs]) -> pd.DataFrame:
     for d, part in by_dimension(runs["spheres"]).items():
         between = BETWEEN[part.specs[0].steps]
         widths = {spec.width for spec in part.specs if between[0] <= spec.width <= between[1]}
-        row: dict[str, Any] = {"dimension": d, "low_n": min(widths), "high_n": max(widths)}
-        row |= {"points": len(widths), "runs": len(part)}
-        curve = part.curve()
-        known = curve.exponents(between=between, floor=sphere_floor(L1))
-        free = curve.exponents(between=between)
-        found = {"raw": known.raw, "excess": known.excess, "free": free.excess, "gain": known.gain}
-        for name, one in found.items():
-            row |= {name: one.value, f"{name}_low": one.interval[0]}
-            row |= {f"{name}_high": one.interval[1], f"{name}_status": one.status}
+        row: dict[str, Any] = {"dimension": d, "low_n": min(widths, default=0)}
+        row |= {"high_n": max(widths, default=0), "points": len(widths), "runs": len(part)}
+        row |= _exponents(part, between) if len(widths) >= FEWEST else {}  # fewer in previews
         said = tiling_exponents(d)
-        rows.append(
-            row | {"free_floor": free.fit.floor, "tiling": said.excess, "ideal": said.ideal}
-        )
+        rows.append(row | {"tiling": said.excess, "ideal": said.ideal})
     return pd.DataFrame(rows)
+
+
+def _exponents(part: Runs, between: tuple[int, int]) -> dict[str, Any]:
+    curve = part.curve()
+    known = curve.exponents(between=between, floor=sphere_floor(L1))
+    free = curve.exponents(between=between)
+    found = {"raw": known.raw, "excess": known.excess, "free": free.excess, "gain": known.gain}
+    row: dict[str, Any] = {"free_floor": free.fit.floor}
+    for name, one in found.items():
+        row |= {name: one.value, f"{name}_low": one.interval[0]}
+        row |= {f"{name}_high": one.interval[1], f"{name}_status": one.status}
+    return row
 
 
 def draw(data: pd.DataFrame, axes: Sequence[Any]) -> None:
@@ -60,31 +65,40 @@ def draw(data: pd.DataFrame, axes: Sequence[Any]) -> None:
     left, right = axes
     d = data["dimension"]
     where = f"{data['low_n'].min()} to {data['high_n'].max()} latents"
+    first, last = PUBLISHED_DIMENSIONS
     left.fill_between(
-        [PUBLISHED_DIMENSIONS[0] - 0.3, PUBLISHED_DIMENSIONS[1] + 0.3],
-        0.045, 0.055, color="#BBBBBB", alpha=0.6, linewidth=0,
-        label='paper: "roughly 0.05" ($10^2$ to $10^4$)',
+        [first - 0.3, last + 0.3], 0.9 * PUBLISHED, 1.1 * PUBLISHED, color="#BBBBBB", alpha=0.6,
+        linewidth=0, label='the paper\'s "roughly 0.05", $10^2$ to $10^4$ latents',
     )  # fmt: skip
-    _points(left, data, "raw", _BLUE, "o", f"slope of the raw loss, {where}")
+    _points(left, data, "raw", _BLUE, "o", f"trained, {where}")
+    if (data["raw_status"] != "ok").any():
+        left.plot([], [], "o", color=_BLUE, markersize=5, mfc="white", label="hollow: not a line")
     left.set(
         xlabel="dimension $d$ of the space", ylabel=r"$-\mathrm{d}\,\ln L / \mathrm{d}\,\ln n$",
-        title="Slope of the loss, floor included", ylim=(0.0, None),
+        title="Slope of the loss, floor included", ylim=(0.0, 1.45 * data["raw"].max()),
     )  # fmt: skip
-    right.plot(d, data["ideal"], color="#777777", marker="_", linestyle=":", linewidth=0.9,
-        markersize=11, label=r"ideal encoder, $2/(d-1)$")  # fmt: skip
-    right.plot(d, data["tiling"], color="black", marker="_", linestyle="--", linewidth=0.9,
-        markersize=11, label=r"best tilings (conjecture), $2(d+2)/((d-1)(d+4))$")  # fmt: skip
-    _points(right, data, "excess", _ORANGE, "s", "trained: excess over the floor", -0.08)
+    guide = {"marker": "_", "markersize": 11, "linewidth": 0.9}
+    right.plot(
+        d, data["ideal"], color="#777777", linestyle=":", label="ideal encoder: $2/(d-1)$", **guide
+    )
+    right.plot(
+        d, data["tiling"], color="black", linestyle="--",
+        label="best tilings: $2(d+2)/((d-1)(d+4))$, conjectured for $d > 2$", **guide,
+    )  # fmt: skip
+    _points(right, data, "excess", _ORANGE, "s", "trained: loss above the floor", -0.08)
     _points(right, data, "gain", _GREEN, "D", "trained: gains, less 1", 0.08, less=1.0)
-    right.plot([], [], "o", color="#555555", markerfacecolor="white", label="hollow: no clean law")
+    right.plot(
+        [], [], "D", color=_GREEN, markersize=5, mfc="white", label="hollow: not a power law"
+    )
     right.set(
         xlabel="dimension $d$ of the space", ylabel="exponent of the loss above the floor",
-        title=f"Excess exponents, {where}", ylim=(0.0, 2.3),
+        title=f"Excess exponents, {where}", ylim=(0.0, 2.9),
     )  # fmt: skip
     for panel in axes:
         panel.set_xticks(list(d))
         panel.set_xlim(1.5, 8.5)
-        panel.legend(fontsize=8, loc="upper right")
+    left.legend(fontsize=8, loc="upper left")
+    right.legend(fontsize=8, loc="upper right")
 
 
 def _points(
@@ -92,12 +106,11 @@ def _points(
     shift: float = 0.0, less: float = 0.0,
 ) -> None:  # fmt: skip
     """Exponents with intervals; hollow where the status is not "ok"."""
-    for number, (_, row) in enumerate(data.iterrows()):
-        value = row[name] - less
-        low, high = value - (row[f"{name}_low"] - less), row[f"{name}_high"] - less - value
+    ok = data[f"{name}_status"] == "ok"
+    for part, face in ((data[ok], colour), (data[~ok], "white")):
+        ends = [part[name] - part[f"{name}_low"], part[f"{name}_high"] - part[name]]
         panel.errorbar(
-            row["dimension"] + shift, value, [[low], [high]], color=colour, marker=marker,
-            markersize=5, capsize=2.5, linestyle="none", zorder=3,
-            markerfacecolor=colour if row[f"{name}_status"] == "ok" else "white",
-            label=label if number == 0 else None,
+            part["dimension"] + shift, part[name] - less, ends, color=colour, marker=marker,
+            markersize=5, capsize=2.5, linestyle="none", zorder=3, markerfacecolor=face,
         )  # fmt: skip
+    panel.plot([], [], color=colour, marker=marker, markersize=5, linestyle="none", label=label)

@@ -23,7 +23,7 @@ SPHERES = (2, 3, 4, 5, 6, 7, 8)
 FEW_SPHERES = (2, 3, 4, 6, 8)
 SHELLS = (2, 3, 4, 6)
 JUMP = (2, 3, 4, 6)
-#: Widths of the circles that figure 1 draws: of these, at seed 0, weights are stored too.
+#: Widths of the circles that figure 1 draws: of these, weights are stored too.
 DRAWN = (4, 8, 24)
 
 
@@ -81,7 +81,7 @@ SWEEPS: Mapping[str, Callable[[Preset], list[RunSpec]]] = {
 
 def drawn(spec: RunSpec) -> bool:
     """Whether the weights of a run are stored beside its row."""
-    return isinstance(spec.data, Circle) and spec.width in DRAWN and spec.seed == 0
+    return isinstance(spec.data, Circle) and spec.width in DRAWN
 
 
 def _widths(most: int) -> tuple[int, ...]:

@@ -13,6 +13,9 @@ from scaling_theory.sae.architectures import Architecture, decode
 from scaling_theory.sae.metrics.decoders import find_duplicates
 from scaling_theory.sae.weights import Weights
 
+#: Cosine of an encoder row and a decoder row above which the one reads what the other writes.
+_READS = 0.1
+
 
 class Remedy(ABC):
     """Latents to start anew at some steps; subclasses are frozen dataclasses of plain values."""
@@ -62,28 +65,62 @@ class ResampleDead(Remedy):
 class ResampleDuplicates(Remedy):
     """Of latents with nearly the same decoder direction, all but the largest start anew.
 
+    For features that are points: there, two latents for one feature cost nothing and gain nothing.
+    A tiling of a manifold is made of latents with close neighbours, and this would undo it.
+
     Parameters
     ----------
     every
-        Steps between two rounds.
+        Steps between two rounds. Default 200: of two copies, one is back on its feature after some
+        hundred steps, so a latent gets several tries.
     until
-        Share of the run after which there are none.
+        Share of the run after which there are none. Default 0.8: until the learning rate falls.
     cosine
-        Cosine of two decoder rows, and of their encoder rows, above which they are the same.
+        Cosine of two decoder rows above which they are the same, in (0, 1]. Default 0.7: rows that
+        share half of their squared length. Latents of orthogonal features are near 0.
+    encoders
+        True asks the same cosine of the encoder rows too, as ``metrics.duplicates`` does. Default
+        False: latents that share a feature fire in different company, so that their encoder rows
+        differ in the directions of other features while their decoder rows agree
+        (``python -m scaling_theory.sae.studies recipes``). Then each must only read what the other
+        writes: a cosine above 0.1 of its encoder row and the other's decoder row.
+
+    Notes
+    -----
+    Latents that are dead by the run's ``dead_after`` neither are nor have duplicates: those are
+    left to :class:`ResampleDead`.
     """
 
-    every: int = 500
-    until: float = 0.6
-    cosine: float = 0.95
+    every: int = 200
+    until: float = 0.8
+    cosine: float = 0.7
+    encoders: bool = False
 
     def __post_init__(self) -> None:
         _check(self)
         value = _validate.real("cosine", self.cosine, low=0.0, high=1.0, low_open=True)
         object.__setattr__(self, "cosine", value)
+        if not isinstance(self.encoders, bool):
+            raise ValueError(f"encoders must be True or False, got {self.encoders!r}")
 
     def find(self, weights: Weights, idle: torch.Tensor, dead_after: int) -> torch.Tensor:
-        """Latents whose decoder and encoder rows point where those of a larger one point."""
-        return find_duplicates(weights, self.cosine)
+        """Latents whose decoder rows point where those of a larger one point."""
+        alive = idle < dead_after
+        if self.encoders:
+            return find_duplicates(weights, self.cosine, alive)
+        encoder = torch.nn.functional.normalize(weights.encoder, dim=1)
+        decoder = torch.nn.functional.normalize(weights.decoder, dim=1)
+        alike = weights.like(weights.flat.clone())  # of the same sizes, but all by the decoder
+        alike.encoder.copy_(decoder * weights.encoder.norm(dim=1, keepdim=True))
+        found = find_duplicates(alike, self.cosine, alive)
+        alive[found] = False
+        kept = torch.nonzero(alive).flatten()
+        for some in found.split(1024):
+            near = decoder[some] @ decoder[kept].T > self.cosine
+            near &= encoder[some] @ decoder[kept].T > _READS
+            near &= decoder[some] @ encoder[kept].T > _READS
+            alive[some] = ~near.any(1)
+        return found[~alive[found]]
 
 
 def _check(remedy: ResampleDead | ResampleDuplicates) -> None:
