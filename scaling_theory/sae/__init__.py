@@ -1,11 +1,5 @@
 """SAEs on toy data: manifolds, architectures, trainers, and the loss curves they measure."""
 
-import os as _os
-
-# Steps are short, and threads that spin between them starve everything else on a shared machine:
-# they sleep after some microseconds instead. To be set before OpenMP is loaded, by torch.
-_os.environ.setdefault("GOMP_SPINCOUNT", "2000")
-
 from scaling_theory.sae.architectures import (
     Architecture,
     JumpReLU,

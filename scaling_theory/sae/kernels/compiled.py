@@ -19,6 +19,7 @@ import torch
 
 from scaling_theory.sae.architectures import Architecture, Context
 from scaling_theory.sae.kernels.base import Gradients, Step
+from scaling_theory.sae.kernels.threads import share
 from scaling_theory.sae.kernels.units import KINDS, activation, numbers_of, partials
 from scaling_theory.sae.weights import Weights
 
@@ -28,7 +29,7 @@ _LATENTS = 16
 
 _F = np.float32
 _fused = numba.njit(
-    parallel=True, fastmath={"contract", "reassoc", "nsz"}, cache=True, error_model="numpy"
+    nogil=True, fastmath={"contract", "reassoc", "nsz"}, cache=True, error_model="numpy"
 )
 
 
@@ -44,6 +45,7 @@ class CompiledGradients(Gradients):
         blocks = -(-batch_size // ROWS)
         self._inputs = np.zeros((blocks, dimension, ROWS), np.float32)
         self._residuals = np.zeros_like(self._inputs)
+        self._errors = np.zeros(blocks, np.float64)
         self._fired = np.zeros(width, np.bool_)
         self._sums = np.zeros(width, np.float64)
         self._zeros = np.zeros(width, np.float32)
@@ -53,11 +55,15 @@ class CompiledGradients(Gradients):
         numbers = numbers_of(self._architecture, context)
         own, grads = _arrays(weights, self._zeros), _arrays(out, self._zeros)
         b, g_b = weights.decoder_bias.numpy(), out.decoder_bias.numpy()
-        error = self._forward(*own, b, x.numpy(), self._inputs, self._residuals, g_b)
-        penalty = self._backward(
-            *own, numbers, len(x), self._inputs, self._residuals, *grads, self._sums, self._fired
+        blocks, work = (self._inputs, self._residuals), float(x.numel() * weights.width)
+        share(
+            self._forward, len(self._errors), 2.0 * work, *own, b, x.numpy(), *blocks, self._errors
         )
-        return Step(error + penalty, torch.from_numpy(self._fired))
+        groups = -(-weights.width // _LATENTS)
+        rest = (*own, numbers, len(x), *blocks, *grads, self._sums, self._fired)
+        share(self._backward, groups, 4.0 * work, *rest)
+        loss = _finish(self._residuals, g_b, self._errors, self._sums)
+        return Step(loss, torch.from_numpy(self._fired))
 
 
 def _arrays(weights: Weights, instead: Any) -> tuple[Any, ...]:
@@ -78,12 +84,12 @@ def _passes(kind: int, dimension: int) -> tuple[Any, Any]:
 
     @_fused
     def forward(
+        start: int, stop: int,
         encoder: Any, bias: Any, decoder: Any, threshold: Any, decoder_bias: Any,
-        x: Any, inputs: Any, residuals: Any, g_decoder_bias: Any,
-    ) -> Any:  # fmt: skip
-        rows, n, blocks = x.shape[0], encoder.shape[0], inputs.shape[0]
-        errors = np.zeros(blocks)
-        for c in numba.prange(blocks):
+        x: Any, inputs: Any, residuals: Any, errors: Any,
+    ) -> None:  # fmt: skip
+        rows, n = x.shape[0], encoder.shape[0]
+        for c in range(start, stop):
             low = c * ROWS
             m = min(ROWS, rows - low)
             # arrays of known shape: LLVM then sees that they do not overlap
@@ -122,25 +128,19 @@ def _passes(kind: int, dimension: int) -> tuple[Any, Any]:
                     residuals[c, k, r] = scale * e
                     inputs[c, k, r] = xT[k, r]
                 total += s
-            errors[c] = total
-        for k in range(D):
-            total = 0.0
-            for c in range(blocks):
-                for r in range(ROWS):
-                    total += residuals[c, k, r]
-            g_decoder_bias[k] = total
-        return errors.sum() / rows
+            errors[c] = total / rows
 
     @_fused
     def backward(
+        start: int, stop: int,
         encoder: Any, bias: Any, decoder: Any, threshold: Any,
         numbers: Any, rows: int, inputs: Any, residuals: Any,
         g_encoder: Any, g_bias: Any, g_decoder: Any, g_threshold: Any,
         sums: Any, fired: Any,
-    ) -> Any:  # fmt: skip
+    ) -> None:  # fmt: skip
         n, blocks = encoder.shape[0], inputs.shape[0]
         p = (_F(numbers[0] / rows), numbers[1], numbers[2], _F(numbers[3] / rows))
-        for c in numba.prange((n + _LATENTS - 1) // _LATENTS):
+        for c in range(start, stop):
             f, dz = np.zeros((2, ROWS), np.float32), np.zeros((2, ROWS), np.float32)
             g_v = np.zeros((_LATENTS, D), np.float32)
             g_w = np.zeros((_LATENTS, D), np.float32)
@@ -163,45 +163,64 @@ def _passes(kind: int, dimension: int) -> tuple[Any, Any]:
                 m = min(ROWS, rows - block * ROWS)
                 for i in range(0, some, 2):
                     two = min(2, some - i)
-                    if two == 1:
-                        f[1, :] = _F(0.0)
-                        dz[1, :] = _F(0.0)
-                    for u in range(two):
-                        j = first + i + u
-                        w, v, b, t, length = (
-                            encoder[j],
-                            decoder[j],
-                            bias[j],
-                            threshold[j],
-                            norm[i + u],
-                        )
-                        fu, du = f[u], dz[u]
-                        s0, s1, s2, s3, on = _F(0.0), _F(0.0), _F(0.0), _F(0.0), 0
-                        for r in range(m):
-                            z, g = b, _F(0.0)
-                            for k in range(D):
-                                z += w[k] * xT[k, r]
-                                g += v[k] * rT[k, r]
-                            a, d_z, d_t, d_n, penalty = partials(kind, z, t, length, g, p)
-                            fu[r] = a
-                            du[r] = d_z
-                            s0 += d_z
-                            s1 += d_t
-                            s2 += d_n
-                            s3 += penalty
-                            on += np.int32(a > _F(0.0))
-                        single[i + u, 0] += s0
-                        single[i + u, 1] += s1
-                        single[i + u, 2] += s2
-                        single[i + u, 3] += s3
-                        count[i + u] += on
+                    j0, j1 = first + i, first + i + two - 1
+                    w0, v0, p0, t0, l0 = encoder[j0], decoder[j0], bias[j0], threshold[j0], norm[i]
+                    w1, v1, p1, t1 = encoder[j1], decoder[j1], bias[j1], threshold[j1]
+                    l1 = norm[i + two - 1]
                     fa, fb, da, db = f[0], f[1], dz[0], dz[1]
+                    s00 = s01 = s02 = s03 = s10 = s11 = s12 = s13 = _F(0.0)
+                    on0 = on1 = 0
+                    for r in range(ROWS):
+                        z0, z1, g0, g1 = p0, p1, _F(0.0), _F(0.0)
+                        for k in range(D):
+                            z0 += w0[k] * xT[k, r]
+                            z1 += w1[k] * xT[k, r]
+                            g0 += v0[k] * rT[k, r]
+                            g1 += v1[k] * rT[k, r]
+                        a, d_z, d_t, d_n, penalty = partials(kind, z0, t0, l0, g0, p)
+                        inside = r < m
+                        a = a if inside else _F(0.0)
+                        d_z = d_z if inside else _F(0.0)
+                        d_t = d_t if inside else _F(0.0)
+                        d_n = d_n if inside else _F(0.0)
+                        penalty = penalty if inside else _F(0.0)
+                        fa[r] = a
+                        da[r] = d_z
+                        s00 += d_z
+                        s01 += d_t
+                        s02 += d_n
+                        s03 += penalty
+                        on0 += np.int32(a > _F(0.0))
+                        a, d_z, d_t, d_n, penalty = partials(kind, z1, t1, l1, g1, p)
+                        inside = inside and two == 2
+                        a = a if inside else _F(0.0)
+                        d_z = d_z if inside else _F(0.0)
+                        d_t = d_t if inside else _F(0.0)
+                        d_n = d_n if inside else _F(0.0)
+                        penalty = penalty if inside else _F(0.0)
+                        fb[r] = a
+                        db[r] = d_z
+                        s10 += d_z
+                        s11 += d_t
+                        s12 += d_n
+                        s13 += penalty
+                        on1 += np.int32(a > _F(0.0))
+                    single[i, 0] += s00
+                    single[i, 1] += s01
+                    single[i, 2] += s02
+                    single[i, 3] += s03
+                    single[i + 1, 0] += s10
+                    single[i + 1, 1] += s11
+                    single[i + 1, 2] += s12
+                    single[i + 1, 3] += s13
+                    count[i] += on0
+                    count[i + 1] += on1
                     for k in range(0, quads, 4):
                         r0, r1, r2, r3 = rT[k], rT[k + 1], rT[k + 2], rT[k + 3]
                         x0, x1, x2, x3 = xT[k], xT[k + 1], xT[k + 2], xT[k + 3]
                         a0 = a1 = a2 = a3 = b0 = b1 = b2 = b3 = _F(0.0)
                         c0 = c1 = c2 = c3 = d0 = d1 = d2 = d3 = _F(0.0)
-                        for r in range(m):
+                        for r in range(ROWS):
                             fp, fq, dp, dq = fa[r], fb[r], da[r], db[r]
                             y0, y1, y2, y3 = r0[r], r1[r], r2[r], r3[r]
                             a0 += fp * y0
@@ -240,7 +259,7 @@ def _passes(kind: int, dimension: int) -> tuple[Any, Any]:
                     for k in range(quads, D):
                         rk, xk = rT[k], xT[k]
                         a0 = b0 = c0 = d0 = _F(0.0)
-                        for r in range(m):
+                        for r in range(ROWS):
                             a0 += fa[r] * rk[r]
                             b0 += fb[r] * rk[r]
                             c0 += da[r] * xk[r]
@@ -260,6 +279,17 @@ def _passes(kind: int, dimension: int) -> tuple[Any, Any]:
                 for k in range(D):
                     g_decoder[j, k] = g_v[i, k] + _F(along) * decoder[j, k]
                     g_encoder[j, k] = g_w[i, k]
-        return sums.sum()
 
     return forward, backward
+
+
+@_fused
+def _finish(residuals: Any, g_decoder_bias: Any, errors: Any, sums: Any) -> Any:
+    """Add up what blocks of rows and latents have left, always in the same order."""
+    for k in range(g_decoder_bias.size):
+        total = 0.0
+        for c in range(residuals.shape[0]):
+            for r in range(ROWS):
+                total += residuals[c, k, r]
+        g_decoder_bias[k] = total
+    return errors.sum() + sums.sum()

@@ -18,6 +18,7 @@ import torch
 
 from scaling_theory.sae.architectures import Architecture, Context, TopK
 from scaling_theory.sae.kernels.base import Gradients, Step
+from scaling_theory.sae.kernels.threads import share
 from scaling_theory.sae.weights import Weights
 
 _ROWS = 32
@@ -25,7 +26,7 @@ _GROUP = 16
 
 _F = np.float32
 _fused = numba.njit(
-    parallel=True, fastmath={"contract", "reassoc", "nsz"}, cache=True, error_model="numpy"
+    nogil=True, fastmath={"contract", "reassoc", "nsz"}, cache=True, error_model="numpy"
 )
 
 
@@ -61,12 +62,18 @@ class CompiledTopK(Gradients):
         self, own: list[Any], x: Any, target: Any, k: int, weight: float, out: list[Any]
     ) -> tuple[float, Any, Any]:
         """Reconstruct a target from the k largest: loss, what is left of it, who fired."""
-        index, values, error = self._select(*own, x, target, k, _F(2.0 * weight / len(x)))
-        start, order = _by_latent(index, len(own[0]))
-        _accumulate(own[2], x, values.ravel(), error, start, order, k, *out[:3])
+        (rows, d), n = x.shape, len(own[0])
+        index = np.full((rows, k), -1, np.int32)
+        values, error = np.zeros((rows, k), np.float32), np.empty((rows, d), np.float32)
+        scale, blocks = _F(2.0 * weight / rows), -(-rows // _ROWS)
+        work = float(rows * n * d)
+        share(self._select, blocks, work, *own, x, target, scale, index, values, error)
+        start, order = _by_latent(index, n)
+        work = float(3 * rows * k * d)
+        share(_accumulate, n, work, own[2], x, values.ravel(), error, start, order, k, *out[:3])
         out[3][:] = error.sum(0, dtype=np.float64)
-        left = error * _F(-0.5 * len(x) / weight)
-        loss = float(weight * np.square(left, dtype=np.float64).sum() / len(x))
+        left = error * _F(-0.5 * rows / weight)
+        loss = float(weight * np.square(left, dtype=np.float64).sum() / rows)
         return loss, left, np.diff(start) > 0
 
 
@@ -76,14 +83,12 @@ def _selection(dimension: int) -> Any:
 
     @_fused
     def select(
-        encoder: Any, bias: Any, decoder: Any, decoder_bias: Any, x: Any, target: Any,
-        k: int, scale: Any,
-    ) -> Any:  # fmt: skip
-        rows, n = x.shape[0], encoder.shape[0]
-        index = np.full((rows, k), -1, np.int32)
-        values = np.zeros((rows, k), np.float32)
-        error = np.empty((rows, D), np.float32)
-        for c in numba.prange((rows + _ROWS - 1) // _ROWS):
+        start: int, stop: int,
+        encoder: Any, bias: Any, decoder: Any, decoder_bias: Any, x: Any, target: Any, scale: Any,
+        index: Any, values: Any, error: Any,
+    ) -> None:  # fmt: skip
+        rows, n, k = x.shape[0], encoder.shape[0], index.shape[1]
+        for c in range(start, stop):
             low = c * _ROWS
             m = min(_ROWS, rows - low)
             xT = np.zeros((D, _ROWS), np.float32)
@@ -119,7 +124,6 @@ def _selection(dimension: int) -> Any:
                             error[r, i] += values[r, e] * decoder[j, i]
                 for i in range(D):
                     error[r, i] *= scale
-        return index, values, error
 
     return select
 
@@ -165,11 +169,12 @@ def _by_latent(index: Any, n: int) -> Any:
 
 @_fused
 def _accumulate(
+    first: int, last: int,
     decoder: Any, x: Any, values: Any, error: Any, start: Any, order: Any, k: int,
     g_encoder: Any, g_bias: Any, g_decoder: Any,
 ) -> None:  # fmt: skip
     D = decoder.shape[1]
-    for j in numba.prange(decoder.shape[0]):
+    for j in range(first, last):
         v, a, c = decoder[j], g_decoder[j], g_encoder[j]
         total = _F(0.0)
         for i in range(D):

@@ -1,0 +1,52 @@
+"""Kernels on several threads, which sleep while there is nothing to do.
+
+Steps take well under a millisecond. Threads that spin between parallel loops, as OpenMP's do, are
+fast on an idle machine and starve everything on a busy one, themselves included. Here the calling
+thread does its share and wakes others of a pool for theirs; small steps wake nobody.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cache
+from typing import Any
+
+import torch
+
+#: Work, in multiply-adds, for which it pays to wake a thread (about 30 microseconds).
+WORTH = 2**21
+
+
+def share(function: Callable[..., Any], total: int, work: float, *args: Any) -> None:
+    """Call ``function(start, stop, *args)`` on parts of range(total).
+
+    Parameters
+    ----------
+    function
+        Releases the interpreter's lock, and writes what belongs to its part only.
+    total
+        Number of items.
+    work
+        Multiply-adds of all together. As many threads as ``torch.get_num_threads()`` take part, if
+        each then has enough to do.
+    """
+    threads = max(1, min(torch.get_num_threads(), total, int(work // WORTH)))
+    if threads == 1:
+        function(0, total, *args)
+        return
+    cuts = [total * i // threads for i in range(threads + 1)]
+    others: list[Future[Any]] = [
+        _pool(threads - 1).submit(function, low, high, *args)
+        for low, high in zip(cuts[1:-1], cuts[2:], strict=True)
+    ]
+    try:
+        function(cuts[0], cuts[1], *args)
+    finally:
+        for other in others:
+            other.result()
+
+
+@cache
+def _pool(threads: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(threads, thread_name_prefix="scaling_theory")
