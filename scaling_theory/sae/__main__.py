@@ -2,14 +2,14 @@
 
 Name topics to choose: exponents plateaus circle bandwidth. The first three read the rows that are
 stored with the package, at the presets that there are, and take seconds; bandwidth trains, for
-about half a minute, and is printed only where it is named.
+about a minute, and is printed only where it is named.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -24,6 +24,9 @@ from scaling_theory.figures import (
 )
 from scaling_theory.figures.sweeps import Preset
 from scaling_theory.sae import Runs, Sphere, TanhJumpReLU, train_widths
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -74,19 +77,28 @@ def _interval(row: Mapping[Hashable, Any], name: str, less: float) -> str:
 
 
 def _plateaus() -> None:
-    print("by how much the loss falls from 4 d to 64 d latents")
+    print(
+        "by how much the loss falls from 4 d to 64 d latents; half axes: loss of one latent each,"
+    )
+    print("2 d in all; fires: on what share of the data a latent does, mean, at 64 d")
     for name, module in (("ReLU", relu_curves), ("tanh JumpReLU", jumprelu_curves)):
         print(name)
         for _, runs in _stored(module.SWEEPS):
-            print("manifold       d  L(2 d)   L(4 d)   L(64 d)  fall     floor    2 d half axes")
+            print("manifold       d  L(2 d)   L(4 d)   L(64 d)  fall     floor    half axes  fires")
             for (manifold, d), table in module.data(runs).groupby(["manifold", "dimension"]):
                 at = [toy_curves.loss_at(table, k * d) for k in (2, 4, 64)]
                 losses = "  ".join(f"{loss:.5f}" for loss in at)
                 floor, basis = table["floor"].iloc[0], table["basis"].iloc[0]
                 print(
                     f"{manifold:13s} {d:2d}  {losses}  {toy_curves.fall(table, d):6.2%}  "
-                    f"{floor:.5f}  {basis:.5f}"
+                    f"{floor:.5f}  {basis:.5f}    {_share(table, 64 * d)}"
                 )
+
+
+def _share(table: pd.DataFrame, n: int) -> str:
+    """Share of the data on which a latent fires, on average, with the width nearest to n."""
+    row = table.iloc[(table["n"] - n).abs().argmin()]
+    return f"{row['overlap'] / row['n']:.3f}" + ("" if row["n"] == n else f" (n = {row['n']})")
 
 
 def _circle() -> None:

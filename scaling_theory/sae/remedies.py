@@ -115,7 +115,7 @@ class ResampleDuplicates(Remedy):
         found = find_duplicates(alike, self.cosine, alive)
         alive[found] = False
         kept = torch.nonzero(alive).flatten()
-        for some in found.split(1024):
+        for some in torch.split(found, 1024):
             near = decoder[some] @ decoder[kept].T > self.cosine
             near &= encoder[some] @ decoder[kept].T > _READS
             near &= decoder[some] @ encoder[kept].T > _READS

@@ -24,6 +24,7 @@ from scaling_theory.figures import (
 from scaling_theory.figures.registry import is_trained
 from scaling_theory.figures.stored import rows as stored_rows
 from scaling_theory.sae import Runs
+from scaling_theory.sae.__main__ import main as print_tables
 from scaling_theory.theory.geometry import circle_tiling, sphere_floor
 
 NOWHERE = Path(__file__).parent / "no such folder"
@@ -200,6 +201,18 @@ def test_excess_falls_much_faster_than_the_raw_loss(preset: str) -> None:
     # and where tilings gain most, training is furthest from them
     few = table[table["dimension"] <= 4]
     assert (few["excess_high"] < few["tiling"]).all()
+
+
+@pytest.mark.parametrize("topic", ["exponents", "plateaus", "circle"])
+def test_tables_are_printed_from_stored_rows(
+    topic: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert print_tables([topic]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith(f"# {topic}\n")
+    assert "preset quick, " in out
+    assert "nan" not in out
 
 
 # ---- the figures --------------------------------------------------------------------------------

@@ -156,22 +156,6 @@ def test_dead_latents_come_alive_and_reach_the_best_loss():
     assert row["loss"] == pytest.approx(0.1 - 0.1**2 / 4, rel=0.01)
 
 
-def test_restarted_latents_lose_their_moments_and_their_age():
-    spec = replace(SILENT, steps=60, remedies=(ResampleDead(every=30),))
-    trainer = Trainer(spec, path="blocked")
-    trainer.advance(29)
-    assert trainer.state()["idle"].tolist() == [29] * 8
-    trainer.advance(1)
-    state = trainer.state()
-    assert state["idle"].tolist() == [0] * 8
-    for name in ("adam_first", "adam_second"):
-        moments = trainer.weights.like(state[name])
-        assert bool(moments.decoder_bias.any())
-        assert not any(v.any() for k, v in moments.named().items() if k != "decoder_bias")
-    trainer.advance(1)
-    assert min(trainer.state()["idle"].tolist()) == 0
-
-
 @dataclass(frozen=True)
 class Named(Remedy):
     """Starts one latent anew, and notes what it saw."""
@@ -195,6 +179,21 @@ def test_remedies_take_turns():
     assert idle == [30] * 8
     assert later == [30, 30, 30, 0, 30, 30, 30, 30]
     assert (before != after).any(1).tolist() == [j == 3 for j in range(8)]
+
+
+def test_restarted_latents_lose_their_moments_and_their_age():
+    spec = replace(SILENT, encoder_bias=0.0, steps=60, remedies=(Named(3),))
+    trainer = Trainer(spec, path="blocked")
+    trainer.advance(29)
+    assert bool(trainer.weights.like(trainer.state()["adam_second"]).encoder.all())
+    trainer.advance(1)
+    state = trainer.state()
+    assert state["idle"].tolist() == [0] * 8
+    for name in ("adam_first", "adam_second"):
+        moments = trainer.weights.like(state[name])
+        assert bool(moments.decoder_bias.all())
+        for values in (moments.encoder, moments.decoder, moments.encoder_bias[:, None]):
+            assert values.any(1).tolist() == [j != 3 for j in range(8)]
 
 
 # ---- refusals -------------------------------------------------------------------------------

@@ -306,14 +306,23 @@ def test_trainer_follows_the_schedules():
 
 
 def test_dead_latents_are_those_that_did_not_fire():
-    """Counted against a slow count on the same batches."""
+    """Counted against a slow count on the same batches; the objective hears of it."""
     spec = replace(PLAIN, architecture=TopK(2, auxk=1), dead_after=7)
     trainer, idle = Trainer(spec, path="reference"), torch.zeros(12, dtype=torch.int64)
+    gradients, told = trainer._gradients, []
+
+    def noted(weights, x, context, out):
+        told.append(context.dead)
+        return gradients(weights, x, context, out)
+
+    trainer._gradients = noted
     for step in range(60):
         x = trainer._batches()[step % 50]
         fires = (spec.architecture.encode(trainer.weights, x) > 0.0).any(0)
+        dead = idle >= 7
         idle = torch.where(fires, 0, idle + 1)
         trainer.advance(1)
+        assert torch.equal(told[-1], dead)
         assert torch.equal(trainer.state()["idle"], idle)
     assert int(idle.max()) >= 7
 

@@ -54,6 +54,7 @@ from scaling_theory.sae.architectures import (
     decode,
 )
 from scaling_theory.sae.manifolds import Circle, Points
+from scaling_theory.sae.measure import measure
 from scaling_theory.sae.spec import RunSpec
 from scaling_theory.sae.superposition import Parts, Superposition
 from scaling_theory.sae.trainer import Trainer
@@ -223,13 +224,11 @@ ARCHITECTURES: Final[Mapping[str, Architecture]] = MappingProxyType(
     {
         "ReLU": ReLU(l1=0.1),
         "TanhJumpReLU": TanhJumpReLU(),
-        "JumpReLU": JumpReLU(l0=0.05),
+        "JumpReLU": JumpReLU(l0=0.1, bandwidth=0.2),
         "TopK k=2": TopK(2),
         "TopK k=6": TopK(6),
     }
 )
-#: Two circles and twelve points: the sum of their dimensions.
-_AXES = 16
 
 
 def features(scale: float = 1.0, dimension: int | None = None, seed: int = 0) -> Superposition:
@@ -245,13 +244,24 @@ def features(scale: float = 1.0, dimension: int | None = None, seed: int = 0) ->
         Of the random subspaces.
     """
     scale = _validate.real("scale", scale, low=0.0, high=10.0, low_open=True)
-    frequencies = EmpiricalFrequencies(scale * 0.1 * np.arange(1, 15) ** -0.5)
+    p: Floats = scale * 0.1 * np.arange(1.0, 15.0) ** -0.5
+    frequencies = EmpiricalFrequencies(p)
     if dimension is None:
         return Superposition(frequencies, Points(), {(1, 2): Circle()})
     return Superposition(
         frequencies, Points(), {(1, 2): Circle()},
         orientation="random", dimension=dimension, seed=seed,
     )  # fmt: skip
+
+
+def by_hand(axes: int) -> Weights:
+    """A ReLU SAE whose latents are specific: two an axis, plus and minus, and decoder bias 0.1."""
+    weights, axis = Weights(2 * axes, axes), torch.eye(axes)
+    weights.decoder.copy_(torch.cat((axis, -axis)))
+    weights.encoder.copy_(weights.decoder)
+    weights.encoder_bias.fill_(-0.05)
+    weights.decoder_bias.fill_(0.1)
+    return weights
 
 
 def decomposition(
@@ -284,9 +294,10 @@ def decomposition(
     Returns
     -------
     DataFrame
-        One row a run: ``architecture``, ``subspaces``, ``dimension``, ``active`` (mean number of
-        active features), ``together``, ``total``, ``predicted``, ``gap``, ``stderr`` (of the gap),
-        ``geometry`` and ``firing`` (parts of the gap, relative to the total), ``purity``.
+        One row a run, after those of an SAE made :func:`by_hand`: ``architecture``, ``subspaces``,
+        ``dimension``, ``active`` (mean number of active features), ``together``, ``total``,
+        ``predicted``, ``gap``, ``stderr`` (of the gap), ``geometry`` and ``firing`` (parts of the
+        gap, relative to the total), ``purity``.
     """
     import pandas as pd
 
@@ -294,15 +305,20 @@ def decomposition(
     cases += [("random", features(scales[0], d)) for d in dimensions]
     recipe = {"steps": 4000, "batch_size": 1024, "decoder_norm": 0.1, **options}
     rows = []
-    for name, architecture in architectures.items():
+    for name, architecture in {"by hand": None, **architectures}.items():
         for subspaces, data in cases:
-            spec = RunSpec(data, architecture, width, seed, **recipe)
-            trainer = Trainer(spec, path=path)
-            trainer.advance(spec.steps)
-            said = trainer.row()
-            at = decompose(
-                architecture, trainer.weights, data, count, spec.generator("decomposition")
-            )
+            spec = RunSpec(data, architecture or ReLU(), width, seed, **recipe)
+            generator = spec.generator("decomposition")
+            if architecture is not None:
+                trainer = Trainer(spec, path=path)
+                trainer.advance(spec.steps)
+                weights = trainer.weights
+            elif subspaces == "orthogonal":
+                weights = by_hand(data.dimension)
+            else:
+                continue
+            purity = measure(spec, weights)[0]["purity"]
+            at = decompose(spec.architecture, weights, data, count, generator)
             rows.append(
                 {
                     "architecture": name,
@@ -316,7 +332,7 @@ def decomposition(
                     "stderr": at.gap_stderr,
                     "geometry": at.geometry / at.total,
                     "firing": at.firing / at.total,
-                    "purity": said["purity"],
+                    "purity": purity,
                 }
             )
     return pd.DataFrame(rows)

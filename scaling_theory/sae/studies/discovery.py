@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from scaling_theory import _validate
+from scaling_theory._validate import Floats
 from scaling_theory.frequencies import EmpiricalFrequencies
 from scaling_theory.sae.architectures import Architecture, JumpReLU, ReLU, TanhJumpReLU, TopK
 from scaling_theory.sae.manifolds import Points
@@ -41,7 +42,7 @@ ARCHITECTURES: Final[Mapping[str, Architecture]] = MappingProxyType(
         "TopK k=2": TopK(2),
         "TopK k=4": TopK(4),
         "TopK k=2, AuxK": TopK(2, auxk=8),
-        "JumpReLU": JumpReLU(l0=0.05),
+        "JumpReLU": JumpReLU(l0=0.1, bandwidth=0.2),
         "TanhJumpReLU": TanhJumpReLU(),
     }
 )
@@ -109,7 +110,7 @@ def discovery(
     import pandas as pd
 
     features = _validate.whole("features", features, low=1)
-    p = 0.3 * np.arange(1, features + 1) ** -1.5
+    p: Floats = 0.3 * np.arange(1.0, features + 1.0) ** -1.5
     data = Superposition(EmpiricalFrequencies(p), default=Points())
     rows = []
     for name, architecture in architectures.items():
@@ -141,8 +142,9 @@ def discovery(
 def table(runs: pd.DataFrame) -> pd.DataFrame:
     """Mean and least D(N)/N over seeds in percent, one row an architecture and remedy.
 
-    Also ``mass`` and ``first_missed``, means over widths and seeds of what :func:`discovery` has:
-    ``mass`` is near 1 even where D(N) is small if it is the rarest features that are missed.
+    Also D(N) of each seed; and at the largest width ``first_missed`` of each seed, and means of
+    ``mass`` (near 1 even where D(N) is small if the rarest features are missed), ``purity``,
+    ``dead`` and ``loss``.
     """
     import pandas as pd
 
@@ -154,7 +156,9 @@ def table(runs: pd.DataFrame) -> pd.DataFrame:
                 f"{100 * some['share'].mean():.0f} ({100 * some['share'].min():.0f})"
             )
             row[f"D({width})"] = " ".join(f"{d}" for d in some["discovered"])
-        row["mass"] = part["mass"].mean()
+        widest = part[part["width"] == part["width"].max()]
+        row["first_missed"] = " ".join(f"{r:.0f}" for r in widest["first_missed"])
+        row |= {name: widest[name].mean() for name in ("mass", "purity", "dead", "loss")}
         rows.append(row)
     return pd.DataFrame(rows)
 
