@@ -31,7 +31,9 @@ def canonical(value: Any) -> Any:
         return {str(k): canonical(v) for k, v in value.items()}
     if isinstance(value, tuple | list):
         return [canonical(v) for v in value]
-    if value is None or isinstance(value, bool | int | float | str):
+    if isinstance(value, float):
+        return value + 0.0  # one zero
+    if value is None or isinstance(value, bool | int | str):
         return value
     raise ValueError(
         f"a specification must hold dataclasses, numbers, text, None, arrays and tuples only, "

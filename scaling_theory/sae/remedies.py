@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import final
@@ -157,6 +158,9 @@ def restart(
     if not k:
         return
     residual = x - decode(weights, architecture.encode(weights, x))
+    size = float(residual.abs().max())
+    if size > 0.0:
+        residual = residual * 2.0 ** -math.frexp(size)[1]  # fourth powers stay in float32
     chance = residual.square().sum(1).square()
     if not bool(chance.sum() > 0.0):
         return

@@ -64,7 +64,7 @@ class RunSpec:
         Keep decoder rows at norm 1 and take the part of the gradient along them out (Bricken et
         al. 2023). Default False: with norms in the penalty there is no need.
     betas, epsilon
-        Of Adam: (0.9, 0.999) and 1e-8, as in Kingma and Ba (2015).
+        Of Adam: (0.9, 0.999) and 1e-8, as in Kingma and Ba (2015); epsilon is at least 1e-30.
     remedies
         What is done about dead or duplicate latents, in this order: ``ResampleDead``,
         ``ResampleDuplicates``. None by default. (AuxK is an argument of ``TopK``.)
@@ -119,7 +119,7 @@ class RunSpec:
             "warmup": real("warmup", self.warmup, **share),
             "decay": real("decay", self.decay, **share),
             "penalty_warmup": real("penalty_warmup", self.penalty_warmup, **share),
-            "epsilon": real("epsilon", self.epsilon, **positive),
+            "epsilon": real("epsilon", self.epsilon, low=1e-30),
             "dead_after": whole("dead_after", self.dead_after, low=1),
             "evaluation": whole("evaluation", self.evaluation, low=2),
         }
@@ -130,6 +130,10 @@ class RunSpec:
         for name in ("decoder_norm", "clip"):
             if getattr(self, name) is not None:
                 checked[name] = real(name, getattr(self, name), **positive)
+        if self.unit_norm and self.decoder_norm is not None:
+            raise ValueError(
+                f"decoder_norm must be None with unit_norm=True, got {self.decoder_norm!r}"
+            )
         if not isinstance(self.betas, tuple | list) or len(self.betas) != 2:
             raise ValueError(f"betas must be two numbers in [0, 1), got {self.betas!r}")
         checked["betas"] = tuple(

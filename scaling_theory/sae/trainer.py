@@ -83,7 +83,7 @@ class Trainer:
         Raises
         ------
         TrainingFailed
-            If an input or the loss is not finite.
+            If an input, the loss or a weight is not finite.
         """
         began = time.perf_counter()
         last = min(self.step + steps, self.spec.steps)
@@ -91,6 +91,11 @@ class Trainer:
             batches = self._batches()[self.step % self._chunk :]
             for x in batches[: last - self.step]:
                 self._one(x)
+        if not bool(torch.isfinite(self.weights.flat).all()):
+            raise TrainingFailed(
+                f"run {self.spec.key}: a weight is no longer finite at step {self.step}; a smaller "
+                f"learning_rate than {self.spec.learning_rate:g} or a clip may help"
+            )
         self.seconds += time.perf_counter() - began
 
     def _batches(self) -> torch.Tensor:

@@ -54,15 +54,42 @@ def test_latents_are_dead_after_so_many_steps_without_firing():
     assert ResampleDead().find(Weights(6, 2), idle, 501).tolist() == []
 
 
-def test_duplicates_are_all_copies_but_the_largest():
+def cross():
+    """Three latents to the right, the largest at 1; one up; one to the left."""
     weights = Weights(5, 2)
     weights.decoder.copy_(torch.tensor([[1.0, 0], [3, 0.1], [0, 1], [2, 0], [-1, 0]]))
     weights.encoder.copy_(weights.decoder)
-    idle = torch.zeros(5, dtype=torch.int64)
-    assert ResampleDuplicates().find(weights, idle, 1).tolist() == [0, 3]
-    assert ResampleDuplicates(cosine=1.0).find(weights, idle, 1).tolist() == []
+    return weights
+
+
+ALIVE = torch.zeros(5, dtype=torch.int64)
+
+
+@pytest.mark.parametrize("encoders", [False, True])
+def test_duplicates_are_all_copies_but_the_largest(encoders):
+    weights, remedy = cross(), ResampleDuplicates(cosine=0.95, encoders=encoders)
+    assert remedy.find(weights, ALIVE, 1).tolist() == [0, 3]
+    assert replace(remedy, cosine=1.0).find(weights, ALIVE, 1).tolist() == []
     weights.encoder[3] = torch.tensor([0.0, 2.0])  # reads something else
-    assert ResampleDuplicates().find(weights, idle, 1).tolist() == [0]
+    assert remedy.find(weights, ALIVE, 1).tolist() == [0]
+
+
+def test_encoders_of_duplicates_may_differ_where_they_are_not_asked():
+    weights = cross()
+    weights.encoder[3] = torch.tensor([1.0, 4.0])  # a cosine of 0.24 with what 1 writes
+    before = weights.flat.clone()
+    assert ResampleDuplicates(encoders=False).find(weights, ALIVE, 1).tolist() == [0, 3]
+    assert ResampleDuplicates(encoders=True).find(weights, ALIVE, 1).tolist() == [0]
+    assert torch.equal(weights.flat, before)
+
+
+@pytest.mark.parametrize("encoders", [False, True])
+def test_dead_latents_have_no_duplicates(encoders):
+    """Nor are they any: with the largest dead, the next one is what the others copy."""
+    remedy = ResampleDuplicates(cosine=0.95, encoders=encoders)
+    assert remedy.find(cross(), torch.tensor([0, 10, 0, 0, 0]), 10).tolist() == [0]
+    assert remedy.find(cross(), torch.tensor([0, 0, 0, 10, 0]), 10).tolist() == [0]
+    assert remedy.find(cross(), torch.full((5,), 10), 10).tolist() == []
 
 
 # ---- how ------------------------------------------------------------------------------------
@@ -221,3 +248,9 @@ def test_bad_times_are_refused(kind, name, value, allowed):
 def test_bad_cosines_are_refused(value):
     with pytest.raises(ValueError, match=r"^cosine must be a number in \(0, 1\], got "):
         ResampleDuplicates(cosine=value)
+
+
+@pytest.mark.parametrize("value", [1, None, "yes"])
+def test_encoders_are_asked_or_not(value):
+    with pytest.raises(ValueError, match=r"^encoders must be True or False, got "):
+        ResampleDuplicates(encoders=value)

@@ -59,16 +59,18 @@ def test_text_and_key_of_one_specification():
 def test_key_of_a_specification_with_everything():
     spec = RunSpec(
         Points([[1.0, 0.0], [0.0, 2.0]]), TopK(2, auxk=1), 8, 3, 100, 32, 0.01,
-        clip=1.0, betas=(0.5, 0.75), remedies=(ResampleDead(10), ResampleDuplicates(until=1.0)),
+        clip=1.0, betas=(0.5, 0.75),
+        remedies=(ResampleDead(10, 0.5), ResampleDuplicates(20, 1.0, 0.75, True)),
     )  # fmt: skip
     assert spec.text == (
         '{"spec":{"architecture":{"auxk":1,"auxk_weight":0.03125,"k":2,"kind":"TopK"},'
         '"batch_size":32,"betas":[0.5,0.75],"clip":1.0,"data":{"dimension":2,"kind":"Points",'
         '"positions":[[1.0,0.0],[0.0,2.0]]},"kind":"RunSpec","learning_rate":0.01,'
-        '"remedies":[{"every":10,"kind":"ResampleDead","until":0.6},{"cosine":0.95,"every":500,'
-        '"kind":"ResampleDuplicates","until":1.0}],"seed":3,"steps":100,"width":8},"version":1}'
+        '"remedies":[{"every":10,"kind":"ResampleDead","until":0.5},{"cosine":0.75,"encoders":true,'
+        '"every":20,"kind":"ResampleDuplicates","until":1.0}],"seed":3,"steps":100,"width":8},'
+        '"version":1}'
     )
-    assert spec.key == "9711bb669d41d8c9"
+    assert spec.key == "a671239b843d8231"
 
 
 def test_random_streams_are_those_of_the_first_version():
@@ -182,7 +184,7 @@ def test_what_is_no_count_is_refused(name, value):
         ("learning_rate", 0.0, "greater than 0"),
         ("decoder_norm", 0.0, "greater than 0"),
         ("clip", 0.0, "greater than 0"),
-        ("epsilon", 0.0, "greater than 0"),
+        ("epsilon", 0.0, "of at least 1e-30"),
         ("warmup", -0.1, r"in \[0, 1\]"),
         ("warmup", 1.1, r"in \[0, 1\]"),
         ("decay", -0.1, r"in \[0, 1\]"),
@@ -314,3 +316,13 @@ def test_digest_is_that_of_sha_256():
     assert digest("") == "e3b0c44298fc1c14"
     assert digest("abc") == "ba7816bf8f01cfea"
     assert seed_of("abc") == 0xBA7816BF8F01CFEA >> 1
+
+
+def test_unit_norms_leave_no_choice_of_decoder_norm():
+    with pytest.raises(ValueError, match="decoder_norm must be None with unit_norm=True"):
+        RunSpec(Sphere(4), ReLU(), 16, unit_norm=True, decoder_norm=0.1)
+
+
+def test_there_is_one_zero():
+    one = RunSpec(Sphere(4), ReLU(), 16, encoder_scale=0.0)
+    assert one.key == RunSpec(Sphere(4), ReLU(), 16, encoder_scale=-0.0).key

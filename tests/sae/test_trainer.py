@@ -4,7 +4,6 @@ import math
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-import numba
 import pytest
 import torch
 from hypothesis import given, settings
@@ -27,12 +26,10 @@ PLAIN = RunSpec(Circle(), ReLU(), 12, steps=120, batch_size=16, evaluation=500)
 @pytest.fixture(autouse=True, scope="module")
 def _one_thread():
     """Tensors are tiny here: a second thread only waits."""
-    torch_threads, numba_threads = torch.get_num_threads(), numba.get_num_threads()
+    before = torch.get_num_threads()
     torch.set_num_threads(1)
-    numba.set_num_threads(1)
     yield
-    torch.set_num_threads(torch_threads)
-    numba.set_num_threads(numba_threads)
+    torch.set_num_threads(before)
 
 
 def trained(spec, path="auto"):
@@ -350,7 +347,9 @@ def test_initial_values_are_those_of_the_specification():
     assert torch.equal(weights.encoder, -0.5 * weights.decoder)
     assert weights.encoder_bias.tolist() == pytest.approx([0.7] * 12)
     assert weights.extra["threshold"].tolist() == pytest.approx([0.3] * 12)
-    unit = Trainer(replace(spec, unit_norm=True), path="reference").weights.decoder
+    unit = Trainer(
+        replace(spec, unit_norm=True, decoder_norm=None), path="reference"
+    ).weights.decoder
     torch.testing.assert_close(unit.norm(dim=1), torch.ones(12))
 
 
@@ -470,3 +469,19 @@ def test_one_point_is_the_decoder_bias():
     row = trained(spec, "blocked").row()
     assert row["loss"] < 1e-4
     assert row["empty_loss"] == 1.0
+
+
+def test_weights_that_overflow_at_the_last_step_are_no_result():
+    # Found in review: the loss was checked before each update only, so the row said nan.
+    spec = RunSpec(Circle(), ReLU(), 12, steps=1, decay=0.0, learning_rate=1e39)
+    with pytest.raises(TrainingFailed, match="no longer finite at step 1"):
+        Trainer(spec).advance(1)
+
+
+def test_weights_that_are_not_finite_are_noticed_where_the_loss_is_not():
+    # A nan in the encoder of a JumpReLU looks like a latent that never fires.
+    spec = RunSpec(Circle(), JumpReLU(0.05), 12, steps=100)
+    trainer = Trainer(spec)
+    trainer.weights.encoder[3] = float("nan")
+    with pytest.raises(TrainingFailed, match="weight is no longer finite at step 10"):
+        trainer.advance(10)

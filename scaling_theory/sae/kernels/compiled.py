@@ -10,7 +10,9 @@ taken in the same order whatever the number of threads.
 
 from __future__ import annotations
 
+import zlib
 from functools import cache
+from pathlib import Path
 from typing import Any, final
 
 import numba
@@ -18,6 +20,7 @@ import numpy as np
 import torch
 
 from scaling_theory.sae.architectures import Architecture, Context
+from scaling_theory.sae.kernels import units
 from scaling_theory.sae.kernels.base import Gradients, Step
 from scaling_theory.sae.kernels.threads import share
 from scaling_theory.sae.kernels.units import KINDS, activation, numbers_of, partials
@@ -26,6 +29,9 @@ from scaling_theory.sae.weights import Weights
 #: Rows of a block, and latents that one thread takes at a time (even).
 ROWS = 64
 _LATENTS = 16
+
+#: Stands for the text of the units.
+_UNITS = zlib.crc32(Path(str(units.__file__)).read_bytes())
 
 _F = np.float32
 _fused = numba.njit(
@@ -78,8 +84,12 @@ def _arrays(weights: Weights, instead: Any) -> tuple[Any, ...]:
 
 @cache
 def _passes(kind: int, dimension: int) -> tuple[Any, Any]:
-    """Compile both passes for one unit and one dimension: constants, so that loops unroll."""
-    D = dimension
+    """Compile both passes for one unit and one dimension: constants, so that loops unroll.
+
+    Numba stores compiled code by the text of this file and by the constants. The units are in
+    another file, so a number that stands for its text is a constant too.
+    """
+    D, text = dimension, _UNITS
     quads = D - D % 4
 
     @_fused
@@ -89,6 +99,8 @@ def _passes(kind: int, dimension: int) -> tuple[Any, Any]:
         x: Any, inputs: Any, residuals: Any, errors: Any,
     ) -> None:  # fmt: skip
         rows, n = x.shape[0], encoder.shape[0]
+        if text < 0:
+            return
         for c in range(start, stop):
             low = c * ROWS
             m = min(ROWS, rows - low)
@@ -140,6 +152,8 @@ def _passes(kind: int, dimension: int) -> tuple[Any, Any]:
     ) -> None:  # fmt: skip
         n, blocks = encoder.shape[0], inputs.shape[0]
         p = (_F(numbers[0] / rows), numbers[1], numbers[2], _F(numbers[3] / rows))
+        if text < 0:
+            return
         for c in range(start, stop):
             f, dz = np.zeros((2, ROWS), np.float32), np.zeros((2, ROWS), np.float32)
             g_v = np.zeros((_LATENTS, D), np.float32)

@@ -7,9 +7,11 @@ thread does its share and wakes others of a pool for theirs; small steps wake no
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -37,16 +39,21 @@ def share(function: Callable[..., Any], total: int, work: float, *args: Any) -> 
         return
     cuts = [total * i // threads for i in range(threads + 1)]
     others: list[Future[Any]] = [
-        _pool(threads - 1).submit(function, low, high, *args)
-        for low, high in zip(cuts[1:-1], cuts[2:], strict=True)
+        _pool(threads - 1).submit(function, low, high, *args) for low, high in pairwise(cuts[1:])
     ]
     try:
         function(cuts[0], cuts[1], *args)
     finally:
-        for other in others:
-            other.result()
+        failures = [other.exception() for other in others]  # waits for each of them
+    for failure in failures:
+        if failure is not None:
+            raise failure
 
 
 @cache
 def _pool(threads: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(threads, thread_name_prefix="scaling_theory")
+
+
+if hasattr(os, "register_at_fork"):  # a child has the pool, but none of its threads
+    os.register_at_fork(after_in_child=_pool.cache_clear)
