@@ -72,8 +72,7 @@ class ResampleDuplicates(Remedy):
     Parameters
     ----------
     every
-        Steps between two rounds. Default 200: of two copies, one is back on its feature after some
-        hundred steps, so a latent gets several tries.
+        Steps between two rounds. Default 200: a latent that comes back as a copy gets more tries.
     until
         Share of the run after which there are none. Default 0.8: until the learning rate falls.
     cosine
