@@ -14,6 +14,7 @@ import torch
 
 from scaling_theory.sae.architectures import Context
 from scaling_theory.sae.kernels import choose_path, gradients_for
+from scaling_theory.sae.kernels.threads import one_thread
 from scaling_theory.sae.measure import Row, measure
 from scaling_theory.sae.optimiser import Adam
 from scaling_theory.sae.remedies import restart
@@ -104,8 +105,12 @@ class Trainer:
         if self._drawn[0] == chunk:
             return self._drawn[1]
         generator = spec.generator("batches", chunk, device=self._device)
-        x = spec.data.sample(self._chunk * spec.batch_size, generator)
-        if not bool(torch.isfinite(x).all()):
+        with (
+            one_thread()
+        ):  # OpenMP gains nothing on so few numbers, and loses all on a busy machine
+            x = spec.data.sample(self._chunk * spec.batch_size, generator)
+            finite = bool(torch.isfinite(x).all())
+        if not finite:
             raise TrainingFailed(
                 f"run {spec.key}: data gave an input that is not finite at steps "
                 f"{chunk * self._chunk} to {(chunk + 1) * self._chunk - 1}: {spec.data!r}"

@@ -415,7 +415,8 @@ def test_the_fastest_possible_path_is_chosen():
     assert PATHS == ("compiled", "blocked", "reference")
     cuda = torch.device("cuda")
     for architecture in FUSED.values():
-        assert choose_path("auto", architecture, 64, CPU) == "compiled"
+        assert choose_path("auto", architecture, 16, CPU) == "compiled"
+        assert choose_path("auto", architecture, 17, CPU) == "blocked"
         assert choose_path("auto", architecture, 65, CPU) == "blocked"
         assert choose_path("auto", architecture, 2, cuda) == "blocked"
         for path in PATHS:

@@ -17,9 +17,11 @@ from scaling_theory.sae.kernels.reference import ReferenceGradients
 
 PATHS = ("compiled", "blocked", "reference")
 
-#: Units that the compiled path has, and the largest input dimension it is made for.
+#: Units that the compiled path has, the largest input dimension it is made for, and the largest one
+#: in which it is the fastest (``benchmarks/sae_step.py --dimension``).
 _FUSED = ("relu", "jumprelu", "tanh_jumprelu", "topk")
 _MOST = 64
+_FASTEST = 16
 
 __all__ = ["PATHS", "Gradients", "Step", "choose_path", "gradients_for"]
 
@@ -36,7 +38,7 @@ def choose_path(path: str, architecture: Architecture, dimension: int, device: t
     if architecture.fused in _FUSED:
         possible.insert(0, "blocked")
         if device.type == "cpu" and dimension <= _MOST:
-            possible.insert(0, "compiled")
+            possible.insert(int(dimension > _FASTEST), "compiled")
     if path == "auto":
         return possible[0]
     if path not in possible:

@@ -7,8 +7,9 @@ thread does its share and wakes others of a pool for theirs; small steps wake no
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
 from itertools import pairwise
@@ -48,6 +49,17 @@ def share(function: Callable[..., Any], total: int, work: float, *args: Any) -> 
     for failure in failures:
         if failure is not None:
             raise failure
+
+
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """Keep PyTorch to one thread for a while."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 @cache
