@@ -51,7 +51,9 @@ def read_row(file: Path) -> Row:
 
     content = _content(file)
     try:
-        table = pq.read_table(pa.BufferReader(content))
+        # one thread: others may outlive a short process, and abort it
+        reader = pq.ParquetFile(pa.BufferReader(content), pre_buffer=False)
+        table = reader.read(use_threads=False)
         said = json.loads((table.schema.metadata or {})[_NAME.encode()])
         (row,) = table.to_pylist()
         own = _row_digest(row)

@@ -22,9 +22,10 @@ def measure(spec: RunSpec, weights: Weights) -> tuple[Row, dict[str, torch.Tenso
     -------
     row
         ``loss`` = ``reconstruction`` + ``penalty`` with ``stderr``, ``l0``, ``overlap``, ``fvu``,
-        ``dead`` and ``duplicates`` (latents), ``empty_loss`` (the loss without latents, E|x|^2).
-        On a superposition also ``features``, ``discovered``, and ``purity`` (mean over latents that
-        serve a feature).
+        ``dead`` and ``duplicates`` (latents), ``magnitude`` (E|x|^2: the loss without latents and
+        bias). On a superposition also ``features``, ``discovered`` (features of which more than
+        half of the energy is explained while they are active, by whatever latents), and ``purity``
+        (mean over latents that serve a feature).
     tensors
         ``frequencies`` (n,) of firing; on a superposition also ``owner`` and ``purity`` (n,),
         ``explained`` and ``feature_overlap`` (features,).
@@ -42,7 +43,7 @@ def measure(spec: RunSpec, weights: Weights) -> tuple[Row, dict[str, torch.Tenso
         "fvu": at.fvu,
         "dead": at.dead,
         "duplicates": duplicates(weights, alive=at.alive),
-        "empty_loss": spec.data.magnitude,
+        "magnitude": spec.data.magnitude,
     }
     tensors = {"frequencies": at.frequencies}
     if isinstance(spec.data, Superposition):

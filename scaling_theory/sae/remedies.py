@@ -135,12 +135,14 @@ def restart(
     index: torch.Tensor,
     x: torch.Tensor,
     generator: torch.Generator,
-) -> None:
-    """Start latents anew on inputs of a batch, in place (Bricken et al. 2023).
+) -> torch.Tensor:
+    """Start latents anew on inputs of a batch, in place, after Bricken et al. (2023).
 
     Inputs are drawn with a probability in proportion to their squared loss. A latent's decoder row
-    becomes the residual of its input, with the mean norm of the other rows; its encoder row the
-    same direction with a fifth of the mean norm of the other encoder rows; its bias 0.
+    becomes the residual of its input (there: the input), with the mean norm of the rows of all
+    others (there: of those alive, for the encoder); its encoder row the same direction with a fifth
+    of the mean norm of the other encoder rows; its bias 0. At most one latent starts in one
+    direction, since two that are the same would stay so: the rest are left as they are.
 
     Parameters
     ----------
@@ -152,26 +154,43 @@ def restart(
         Inputs.
     generator
         For the draw.
+
+    Returns
+    -------
+    (m,)
+        Latents that did start anew: the first m of ``index``.
     """
-    k = index.numel()
-    if not k:
-        return
+    if not index.numel():
+        return index
     residual = x - decode(weights, architecture.encode(weights, x))
     size = float(residual.abs().max())
     if size > 0.0:
         residual = residual * 2.0 ** -math.frexp(size)[1]  # fourth powers stay in float32
     chance = residual.square().sum(1).square()
-    if not bool(chance.sum() > 0.0):
-        return
-    again = k > int((chance > 0.0).sum())
-    rows = torch.multinomial(chance, k, replacement=again, generator=generator)
+    missed = int((chance > 0.0).sum())
+    if not missed:
+        return index[:0]
+    rows = torch.multinomial(chance, min(index.numel(), missed), generator=generator)
     direction = torch.nn.functional.normalize(residual[rows], dim=1)
+    direction = direction[_distinct(direction)]
     others = torch.ones(weights.width, dtype=torch.bool, device=x.device)
     others[index] = False
     if not bool(others.any()):
         others[:] = True
+    index = index[: len(direction)]
     weights.decoder[index] = direction * weights.decoder[others].norm(dim=1).mean()
     weights.encoder[index] = 0.2 * direction * weights.encoder[others].norm(dim=1).mean()
     weights.encoder_bias[index] = 0.0
     for name, value in architecture.initial().items():
         weights.extra[name][index] = value
+    return index
+
+
+def _distinct(directions: torch.Tensor) -> torch.Tensor:
+    """Mark rows that point where no earlier one does."""
+    keep = torch.ones(len(directions), dtype=torch.bool, device=directions.device)
+    for start in range(0, len(directions), 256):
+        rows = directions[start : start + 256]
+        same = rows @ directions[: start + len(rows)].T > 1.0 - 1e-4
+        keep[start : start + len(rows)] = ~same.tril(start - 1).any(1)
+    return keep

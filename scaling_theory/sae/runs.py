@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, final
 import numpy as np
 
 from scaling_theory import _validate
+from scaling_theory._validate import Floats
 from scaling_theory.measured import MeasuredCurve
 from scaling_theory.sae._files import Row
 from scaling_theory.sae.canonical import canonical
@@ -87,29 +88,35 @@ class Runs:
         Parameters
         ----------
         loss
-            "loss", or "reconstruction" for its part without the penalty; then two or more seeds of
-            each width are needed, for the errors.
+            "loss", or "reconstruction" for its part without the penalty.
 
         Returns
         -------
         MeasuredCurve
             Provenance "trained"; ``loss`` and ``overlap`` are means over seeds; ``source`` has the
             specification without width and seed, the seeds of each width, and the keys of the runs.
-            The loss at n = 0 is that of the best constant, taken as exact.
+            The loss at n = 0 is E|x|^2, the column ``magnitude`` of the rows: without latents and
+            without a bias; its error is 0. ``stderr`` is None if no width has two or more seeds.
 
         Raises
         ------
         ValueError
-            If runs differ in more than width and seed, ``loss`` is unknown, or there are no errors
-            for it.
+            If runs differ in more than width and seed, or ``loss`` is unknown.
 
         Notes
         -----
-        Each seed is evaluated on samples of its own, so the spread of k >= 2 seeds, sd/sqrt(k),
-        holds the sampling error already. A spread of few seeds is small by chance now and then, so
-        ``stderr`` is the larger of it and the sampling error alone, sqrt(sum stderr_i^2)/k, and at
-        least the rounding of float32. With one seed there is the sampling error only: it says
-        nothing of what the optimiser would reach from another start.
+        What another seed would reach is most of the error, and few seeds of one width say little of
+        it. So the variance of ln loss over seeds is pooled over the widths that have two or more,
+        sd^2 = sum of (ln loss - its mean)^2 / sum of (k - 1), and ``stderr`` of a mean of k losses
+        is sd loss/sqrt(k), also where k = 1. Each seed is evaluated on samples of its own, so this
+        holds the sampling error already; ``stderr`` is at least that error alone,
+        sqrt(sum stderr_i^2)/k (not known of "reconstruction"), and the rounding of float32. One sd
+        for all widths is too small far above a floor, and too large near it.
+
+        With one seed of each width nothing says what another one would reach, and the sampling
+        error alone is far too small: ``stderr`` is None. Then
+        :meth:`~scaling_theory.MeasuredCurve.exponents` takes errors from the scatter about the law,
+        and :meth:`~scaling_theory.MeasuredCurve.to_curve` weighs all points alike, n = 0 too.
         """
         if loss not in ("loss", "reconstruction"):
             raise ValueError(f"loss must be 'loss' or 'reconstruction', got {loss!r}")
@@ -120,15 +127,23 @@ class Runs:
         for spec, row in zip(self.specs, self.rows, strict=True):
             by_width.setdefault(spec.width, {})[spec.key] = row
         widths = sorted(by_width)
-        points = [_point(width, list(by_width[width].values()), loss) for width in widths]
-        empty = [float(row["empty_loss"]) for row in self.rows]
+        points = [list(by_width[width].values()) for width in widths]
+        losses = [np.array([row[loss] for row in rows], dtype=np.float64) for rows in points]
+        means = [float(values.mean()) for values in losses]
+        overlaps = [float(np.mean([float(row["overlap"]) for row in rows])) for rows in points]
+        sd, stderr = _seed_sd(losses), None
+        if sd is not None:
+            sampling = [_sampling(rows) if loss == "loss" else 0.0 for rows in points]
+            stderr = [0.0]
+            for mean, values, least in zip(means, losses, sampling, strict=True):
+                stderr.append(max(sd * mean / math.sqrt(values.size), least, _rounding(mean)))
         recipe = canonical(self.specs[0])
         del recipe["width"], recipe["seed"]
         return MeasuredCurve(
             [0, *widths],
-            [math.fsum(empty) / len(empty), *(p[0] for p in points)],
-            [0.0, *(p[1] for p in points)],
-            [0.0, *(p[2] for p in points)],
+            [float(self.rows[0]["magnitude"]), *means],
+            stderr,
+            [0.0, *overlaps],
             provenance="trained",
             source={
                 "loss": loss,
@@ -139,22 +154,24 @@ class Runs:
         )
 
 
-def _point(width: int, rows: list[Mapping[str, Any]], loss: str) -> tuple[float, float, float]:
-    """Mean loss, its standard error, mean overlap of the runs of one width."""
-    losses = np.array([row[loss] for row in rows], dtype=np.float64)
-    mean = float(losses.mean())
-    spread = float(losses.std(ddof=1)) / math.sqrt(losses.size) if losses.size > 1 else 0.0
-    sampling = 0.0
-    if loss == "loss":
-        sampling = math.hypot(*(float(row["stderr"]) for row in rows)) / losses.size
-    elif losses.size < 2:
-        raise ValueError(
-            f"loss={loss!r} needs two or more seeds of each width for its errors, got one of width "
-            f"{width}"
-        )
-    rounding = max(_FLOAT32 * mean, float(np.finfo(np.float64).tiny))
-    overlap = float(np.mean([float(row["overlap"]) for row in rows]))
-    return mean, max(spread, sampling, rounding), overlap
+def _seed_sd(losses: list[Floats]) -> float | None:
+    """Standard deviation of ln loss over seeds, pooled over widths; None without replicates."""
+    squares, free = 0.0, 0
+    for values in losses:
+        logs = np.log(values[values > 0.0])
+        if logs.size > 1:
+            squares += float(((logs - logs.mean()) ** 2).sum())
+            free += logs.size - 1
+    return math.sqrt(squares / free) if free else None
+
+
+def _sampling(rows: list[Mapping[str, Any]]) -> float:
+    """Standard error of a mean loss of which only the samples are random."""
+    return math.hypot(*(float(row["stderr"]) for row in rows)) / len(rows)
+
+
+def _rounding(loss: float) -> float:
+    return max(_FLOAT32 * loss, float(np.finfo(np.float64).tiny))
 
 
 def _check_recipe(specs: tuple[RunSpec, ...]) -> None:

@@ -44,9 +44,9 @@ class RunSpec:
         Of Adam. Defaults 12,000, 2048 and 1e-3: Michaud, Gorton and McGrath (2025), appendix C.
     decoder_norm
         Initial norm of the decoder rows, greater than 0, in random directions. None, the default,
-        is sqrt(2 d/n): the reconstruction of a unit vector by the n/2 latents that fire at first
-        then has norm 1, where unit norms overshoot in proportion to n. Anthropic's April 2024
-        recipe has 0.1.
+        is sqrt(2 d/n), at most 1: the reconstruction of a unit vector by the n/2 latents that fire
+        at first then has norm 1, where unit norms overshoot in proportion to n. Anthropic's April
+        2024 recipe has 0.1.
     encoder_scale
         The encoder starts as so many times the decoder: 1.0 (April 2024 recipe, and Gao et al.
         2024).

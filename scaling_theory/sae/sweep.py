@@ -181,6 +181,8 @@ def _train(
     checkpoint_seconds: float,
     on_row: Callable[[Row], None] | None,
 ) -> Runs:
+    if not isinstance(specs, Iterable):
+        raise ValueError(f"specs must be a list of RunSpecs, as in train([spec]), got {specs!r}")
     specs = tuple(specs)
     every = _validate.real("checkpoint_seconds", checkpoint_seconds, low=0.0)
     if device == "auto":

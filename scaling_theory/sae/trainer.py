@@ -105,11 +105,15 @@ class Trainer:
         if self._drawn[0] == chunk:
             return self._drawn[1]
         generator = spec.generator("batches", chunk, device=self._device)
-        with (
-            one_thread()
-        ):  # OpenMP gains nothing on so few numbers, and loses all on a busy machine
-            x = spec.data.sample(self._chunk * spec.batch_size, generator)
+        with one_thread():  # OpenMP gains nothing here, and loses much on a busy machine
+            count = self._chunk * spec.batch_size
+            x = spec.data.sample(count, generator)
             finite = bool(torch.isfinite(x).all())
+        if x.shape != (count, spec.data.dimension) or x.dtype != torch.float32:
+            raise ValueError(
+                f"data must sample float32 of shape {(count, spec.data.dimension)}, got {x.dtype} "
+                f"of shape {tuple(x.shape)} from {spec.data!r}"
+            )
         if not finite:
             raise TrainingFailed(
                 f"run {spec.key}: data gave an input that is not finite at steps "
@@ -142,13 +146,13 @@ class Trainer:
             _normalise(weights.decoder)
         spec.architecture.constrain(weights)
         self.step += 1
-        for remedy in spec.remedies:
+        for turn, remedy in enumerate(spec.remedies):
             if remedy.due(self.step, spec.steps):
-                self._remedy(remedy.find(weights, self._idle, spec.dead_after), x)
+                self._remedy(remedy.find(weights, self._idle, spec.dead_after), x, turn)
 
-    def _remedy(self, index: torch.Tensor, x: torch.Tensor) -> None:
-        generator = self.spec.generator("restart", self.step, device=self._device)
-        restart(self.spec.architecture, self.weights, index, x, generator)
+    def _remedy(self, index: torch.Tensor, x: torch.Tensor, turn: int) -> None:
+        generator = self.spec.generator("restart", self.step, turn, device=self._device)
+        index = restart(self.spec.architecture, self.weights, index, x, generator)
         for moments in (self.weights.like(self._adam.first), self.weights.like(self._adam.second)):
             for name, values in moments.named().items():
                 if name != "decoder_bias":
@@ -208,8 +212,9 @@ class Trainer:
 def _device(name: str) -> torch.device:
     try:
         device = torch.device(name)
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError, TypeError) as error:
+        torch.zeros(1, device=device).cpu()
+        torch.Generator(device=device)
+    except (RuntimeError, AssertionError, TypeError, NotImplementedError) as error:
         raise ValueError(
             f"device must be one that PyTorch has here (cpu{', cuda' * torch.cuda.is_available()}),"
             f" got {name!r}"
@@ -224,7 +229,7 @@ def _initial(spec: RunSpec, device: torch.device) -> Weights:
     weights.decoder.copy_(torch.randn(n, d, generator=spec.generator("weights")))
     _normalise(weights.decoder)
     if not spec.unit_norm:
-        norm = math.sqrt(2.0 * d / n) if spec.decoder_norm is None else spec.decoder_norm
+        norm = min(1.0, math.sqrt(2.0 * d / n)) if spec.decoder_norm is None else spec.decoder_norm
         weights.decoder.mul_(norm)
     weights.encoder.copy_(spec.encoder_scale * weights.decoder)
     weights.encoder_bias.fill_(spec.encoder_bias)

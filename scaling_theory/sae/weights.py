@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import final
 
 import torch
@@ -60,6 +60,36 @@ class Weights:
         self.width, self.dimension, self.flat = n, d, flat
         self.encoder, self.encoder_bias, self.decoder, self.decoder_bias = views[:4]
         self.extra = dict(zip(extra, views[4:], strict=True))
+
+    @classmethod
+    def from_named(cls, named: Mapping[str, torch.Tensor]) -> Weights:
+        """Weights from tensors by name, as a store keeps them (copied).
+
+        Parameters
+        ----------
+        named
+            ``encoder``, ``encoder_bias``, ``decoder``, ``decoder_bias``, and ``threshold`` if there
+            is one. What else a store keeps, such as ``frequencies``, is left out.
+
+        Raises
+        ------
+        ValueError
+            If one is missing, or shapes do not go together.
+        """
+        for name in ("encoder", "encoder_bias", "decoder", "decoder_bias"):
+            if name not in named:
+                raise ValueError(f"named must hold {name!r}, got {sorted(named)}")
+        width, dimension = named["decoder"].shape
+        extra = tuple(name for name in ("threshold",) if name in named)
+        new = cls(width, dimension, extra, dtype=named["decoder"].dtype)
+        for name, values in new.named().items():
+            if values.shape != named[name].shape:
+                raise ValueError(
+                    f"{name} must have shape {tuple(values.shape)} beside a decoder of shape "
+                    f"{(width, dimension)}, got {tuple(named[name].shape)}"
+                )
+            values.copy_(named[name])
+        return new
 
     def like(self, flat: torch.Tensor | None = None) -> Weights:
         """Weights of the same shape over other values, zeros by default."""

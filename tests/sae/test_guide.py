@@ -33,7 +33,7 @@ def test_the_architecture_of_the_guide_trains():
     runs = sae.train_widths(sae.Circle(), [8], architecture, steps=300, evaluation=4096)
     (row,) = runs.rows
     assert row["path"] == "reference"
-    assert 0.0 < row["loss"] < 0.3 < row["empty_loss"]  # 1 without latents
+    assert 0.0 < row["loss"] < 0.3 < row["magnitude"]  # 1 without latents
     weights = runs.weights(0)
     x = torch.tensor([[1.0, 0.0]])
     f = (x @ weights["encoder"].T + weights["encoder_bias"]).relu()

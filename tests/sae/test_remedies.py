@@ -136,19 +136,24 @@ def test_inputs_are_drawn_in_proportion_to_their_squared_loss():
 def test_restart_of_all_latents_keeps_their_mean_norms():
     weights, x = random_sae(ReLU(), 6, 3), torch.randn(4, 3, generator=seeded(1))
     norms = weights.decoder.norm(dim=1).mean(), weights.encoder.norm(dim=1).mean()
-    restart(ReLU(), weights, torch.arange(6), x, seeded(2))  # more latents than inputs
-    torch.testing.assert_close(weights.decoder.norm(dim=1), norms[0].repeat(6))
-    torch.testing.assert_close(weights.encoder.norm(dim=1), 0.2 * norms[1].repeat(6))
+    before = weights.flat.clone()
+    done = restart(ReLU(), weights, torch.arange(6), x, seeded(2))  # more latents than inputs
+    assert done.tolist() == [0, 1, 2, 3]
+    torch.testing.assert_close(weights.decoder[:4].norm(dim=1), norms[0].repeat(4))
+    torch.testing.assert_close(weights.encoder[:4].norm(dim=1), 0.2 * norms[1].repeat(4))
+    assert torch.equal(weights.decoder[4:], weights.like(before).decoder[4:])
 
 
-def test_nobody_starts_on_an_input_that_is_reconstructed():
-    """More dead latents than inputs that are missed: those are taken again, never the others."""
+def test_no_two_latents_start_in_one_direction_and_none_on_a_reconstructed_input():
+    # Found in review: latents that started on the same input stayed the same for good.
     weights = Weights(6, 2)
     weights.encoder[0, 0] = weights.decoder[0, 0] = 1.0
     weights.encoder_bias[1:] = -9.0
     x = torch.tensor([[1.0, 0.0]] * 8 + [[0.0, -1.0]] * 2)
-    restart(ReLU(), weights, torch.arange(1, 6), x, seeded(0))
-    assert weights.decoder[1:].tolist() == [[0.0, -1.0]] * 5
+    done = restart(ReLU(), weights, torch.arange(1, 6), x, seeded(0))
+    assert done.tolist() == [1]
+    assert weights.decoder[1].tolist() == [0.0, -1.0]
+    assert not weights.decoder[2:].any()
 
 
 def test_nothing_happens_without_latents_or_without_a_residual():

@@ -65,7 +65,7 @@ class Fake:
         loss = 0.05 + 1.0 / self.spec.width + 1e-3 * float(self.value[0])
         named = {"width": self.spec.width, "seed": self.spec.seed, "loss": loss, "stderr": 1e-4}
         how = {"seconds": time.perf_counter(), "path": self.path, "device": self.device}
-        more = {"reconstruction": 0.8 * loss, "empty_loss": 1.0, "overlap": self.spec.width / 2}
+        more = {"reconstruction": 0.8 * loss, "magnitude": 1.0, "overlap": self.spec.width / 2}
         return named | {"l0": 1.0, "fvu": 0.1, "dead": 0, "duplicates": 0} | more | how
 
     def tensors(self):
@@ -467,7 +467,7 @@ def test_weights_without_a_store(fake):
 def made(rows):
     """Runs with rows as given: (width, seed, loss, stderr)."""
     specs = tuple(RunSpec(Circle(), ReLU(), n, s, steps=10) for n, s, *_ in rows)
-    more = {"overlap": 0.5, "empty_loss": 1.0}
+    more = {"overlap": 0.5, "magnitude": 1.0}
     said = tuple(
         {"width": n, "seed": s, "loss": loss, "stderr": e, "reconstruction": loss / 2, **more}
         for n, s, loss, e in rows
@@ -476,22 +476,27 @@ def made(rows):
 
 
 def test_the_curve_is_the_mean_over_seeds():
-    rows = [(8, 0, 0.2, 1e-3), (8, 1, 0.3, 2e-3), (4, 0, 0.5, 0.3), (4, 1, 0.5001, 0.4)]
+    rows = [(8, 0, 0.2, 1e-3), (8, 1, 0.3, 2e-3), (4, 0, 0.5, 0.3), (4, 1, 0.5, 0.4)]
+    rows += [(16, 7, 0.2, 1e-3)]
     curve = made(rows).curve()
-    assert curve.n.tolist() == [0, 4, 8]
-    assert curve.loss.tolist() == pytest.approx([1.0, 0.50005, 0.25], rel=1e-15)
-    # width 8: the spread, |0.3 - 0.2|/2; width 4: the sampling error, hypot(0.3, 0.4)/2
-    assert curve.stderr.tolist() == pytest.approx([0.0, 0.25, 0.05], rel=1e-12)
-    assert curve.overlap.tolist() == [0.0, 0.5, 0.5]
+    assert curve.n.tolist() == [0, 4, 8, 16]
+    assert curve.loss.tolist() == pytest.approx([1.0, 0.5, 0.25, 0.2], rel=1e-15)
+    # squares of ln(0.3/0.2)/2, twice, over one degree of freedom each of the widths 4 and 8
+    sd = math.log(1.5) / 2.0
+    # width 4: the sampling error, hypot(0.3, 0.4)/2, is larger
+    said = [0.0, 0.25, 0.25 * sd / math.sqrt(2.0), 0.2 * sd]
+    assert curve.stderr.tolist() == pytest.approx(said, rel=1e-12)
+    assert curve.overlap.tolist() == [0.0, 0.5, 0.5, 0.5]
     assert curve.provenance == "trained"
-    assert curve.source["seeds"] == [[0, 1], [0, 1]]
+    assert curve.source["seeds"] == [[0, 1], [0, 1], [7]]
     assert curve.source["recipe"]["architecture"] == {"kind": "ReLU", "l1": 0.1}
     assert curve.source["recipe"]["steps"] == 10
     assert not {"width", "seed"} & curve.source["recipe"].keys()
-    assert curve.source["runs"] == [s.key for s in made(rows[2:] + rows[:2]).specs]
+    assert curve.source["runs"] == [s.key for s in made(rows[2:4] + rows[:2] + rows[4:]).specs]
     half = made(rows).curve("reconstruction")
-    assert half.loss.tolist() == pytest.approx([1.0, 0.250025, 0.125], rel=1e-15)
-    assert half.stderr.tolist() == pytest.approx([0.0, 2.5e-5, 0.025], rel=1e-9)
+    assert half.loss.tolist() == pytest.approx([1.0, 0.25, 0.125, 0.1], rel=1e-15)
+    said = [0.0, 0.25 * sd / math.sqrt(2.0), 0.125 * sd / math.sqrt(2.0), 0.1 * sd]
+    assert half.stderr.tolist() == pytest.approx(said, rel=1e-12)
 
 
 def test_errors_of_the_curve_are_never_zero():
@@ -500,24 +505,56 @@ def test_errors_of_the_curve_are_never_zero():
     assert (curve.stderr <= 1.2e-7 * np.maximum(curve.loss, 1e-300)).all()
 
 
-def test_the_errors_of_the_curve_cover():
-    # What is said to be one standard error is one: loss = truth + seed + sample.
+@pytest.mark.parametrize("loss", ["loss", "reconstruction"])
+def test_one_seed_says_nothing_of_others(loss):
+    rows = [(n, 0, n**-0.8, 1e-5) for n in (2, 4, 8, 16, 32)]
+    rows[2:4] = [(8, 0, rows[3][2], 1e-5), (16, 0, rows[2][2], 1e-5)]  # it rises
+    again = made(rows + rows[:2])  # the same runs twice are no two seeds
+    curve = again.curve(loss)
+    assert curve.stderr is None
+    assert curve.violations()["n"].tolist() == [8, 16]
+    derived = curve.to_curve(beyond="flat").loss(curve.n)
+    assert derived[0] == 1.0
+    assert (np.diff(derived) <= 0.0).all()
+    low, high = curve.exponents(floor="zero").excess.interval
+    assert low < 0.8 < high
+
+
+@pytest.mark.parametrize("seeds", [(1,), (2,), (3,), (3, 1)], ids=["1", "2", "3", "3,1,3,1"])
+def test_the_errors_of_the_curve_cover(seeds):
+    # What is said to hold the truth in 95 of 100 cases does in 85 at least: one in 20 is lost to
+    # errors that are estimated from few seeds, and two standard deviations of 100 draws are 5.
     draw = np.random.default_rng(0)
-    for seeds, spread in ((1, 0.0), (8, 0.0), (8, 1.0)):
-        z = []
-        for _ in range(200):
-            loss = 10.0 + spread * draw.standard_normal(seeds) + draw.standard_normal(seeds)
-            curve = made([(4, i, float(x), 1.0) for i, x in enumerate(loss)]).curve()
-            z.append((curve.loss[1] - 10.0) / curve.stderr[1])
-        assert 0.75 < np.std(z) < 1.25, (seeds, spread)
+    widths, b, repeats = np.array([4, 8, 16, 32, 64, 128, 256]), 0.8, 100
+    each = np.resize(seeds, widths.size)
+    z, held = [], []
+    for _ in range(repeats):
+        rows = [
+            (int(n), s, float(n**-b * (1.0 + 0.05 * draw.standard_normal())), 1e-5)
+            for n, k in zip(widths, each, strict=True)
+            for s in range(k)
+        ]
+        curve = made(rows).curve()
+        assert (curve.stderr is None) == (seeds == (1,))
+        if curve.stderr is not None:
+            z.append((curve.loss - curve.n.clip(1) ** -b)[1:] / curve.stderr[1:])
+        found = curve.exponents()
+        held.append(
+            [
+                one.interval[0] <= b + more <= one.interval[1]
+                for one, more in ((found.excess, 0.0), (found.gain, 1.0))
+            ]
+        )
+    excess, gain = np.mean(held, axis=0)
+    assert excess >= 0.85
+    assert gain >= 0.85
+    assert not z or 0.85 < np.std(z) < 1.25
 
 
 def test_refused_curves():
     runs = made([(4, 0, 0.5, 0.1), (8, 0, 0.5, 0.1)])
     with pytest.raises(ValueError, match="loss must be 'loss' or 'reconstruction', got 'fvu'"):
         runs.curve("fvu")
-    with pytest.raises(ValueError, match=r"two or more seeds of each width.*one of width 4"):
-        runs.curve("reconstruction")
     other = RunSpec(Circle(), ReLU(0.2), 4, steps=10)
     mixed = Runs((*runs.specs, other), (*runs.rows, runs.rows[0]), None)
     with pytest.raises(ValueError, match=r"width and seed only.*ReLU\(l1=0.1\) and ReLU\(l1=0.2\)"):
@@ -621,24 +658,35 @@ def long_specs(steps):
     return [RunSpec(Circle(), ReLU(), n, seed, **named) for n in (8, 4) for seed in (0, 1)]
 
 
-def sweep_in_a_process(folder, steps):
-    """What is killed below."""
+def sweep_in_a_process(folder, steps, hold):
+    """What is killed below; held, it never ends by itself: its last run stays at half its steps."""
     torch.set_num_threads(1)
     sweep._SLICE = 0.01
-    train(long_specs(steps), store=folder, path="reference", checkpoint_seconds=0.02)
+    specs, real = long_specs(steps), Trainer.advance
+
+    def advance(trainer, count):
+        left = steps // 2 - trainer.step if hold and trainer.spec == specs[-1] else count
+        if left > 0:
+            real(trainer, min(count, left))
+        else:
+            time.sleep(2.0 * sweep._SLICE)  # slow steps are not asked for in ever larger numbers
+
+    Trainer.advance = advance
+    train(specs, store=folder, checkpoint_seconds=0.02)
 
 
 def killed(tmp_path, kills, steps, seed):
-    """Really kill a sweep, and hold what comes out to an undisturbed one."""
+    """Really kill a sweep so many times, and hold what comes out to an undisturbed one."""
     context = multiprocessing.get_context("forkserver")  # imports all of this once
-    own = ["scaling_theory.sae.sweep", "scaling_theory.sae.metrics", "scaling_theory.sae.manifolds"]
+    own = ["sweep", "metrics", "manifolds", "kernels.compiled"]
     others = ["pandas", "pyarrow.parquet", "pytest", "safetensors.torch"]
-    context.set_forkserver_preload([*own, *others])
+    context.set_forkserver_preload([*(f"scaling_theory.sae.{name}" for name in own), *others])
 
-    def start(name):
-        process = context.Process(target=sweep_in_a_process, args=(str(tmp_path / name), steps))
+    def start(name, hold=False):
+        folder = tmp_path / name
+        process = context.Process(target=sweep_in_a_process, args=(str(folder), steps, hold))
         process.start()
-        lock = tmp_path / name / "lock"
+        lock = folder / "lock"
         while process.is_alive() and not (
             lock.exists() and lock.read_text().startswith(f"process {process.pid} ")
         ):
@@ -650,36 +698,34 @@ def killed(tmp_path, kills, steps, seed):
     whole.join()
     took = time.perf_counter() - began
     assert whole.exitcode == 0
-    specs, draw, done = long_specs(steps), random.Random(seed), 0
-    finished = tmp_path / "killed" / "rows"
-    while done < kills and len(list(finished.glob("*.parquet"))) < len(specs):
-        process = start("killed")
+    specs, draw = long_specs(steps), random.Random(seed)
+    one, other = Store(tmp_path / "killed"), Store(tmp_path / "whole")
+    for kill in range(kills):
+        process = start("killed", hold=True)
         time.sleep(draw.uniform(0.0, 1.5 * took / kills))
+        while kill == kills - 1 and process.is_alive() and one.checkpoint(specs[-1]) is None:
+            time.sleep(0.002)  # so that at least one run is resumed
         process.kill()
         process.join()
-        done += process.exitcode == -signal.SIGKILL
+        assert process.exitcode == -signal.SIGKILL
     final = start("killed")
     final.join()
     assert final.exitcode == 0
-    one, other = Store(tmp_path / "killed"), Store(tmp_path / "whole")
     equal(one.table(), other.table())
     assert len(one.table()) == len(specs)
+    assert set(one.table()["path"]) == {"compiled"}
     equal_weights(specs, one, other)
     assert not list(one.path.rglob("*.tmp"))
-    return done, int(one.table()["resumed"].sum())
+    assert 1 <= one.table()["resumed"].sum() <= kills
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL")
 def test_two_kills(tmp_path):
-    done, resumed = killed(tmp_path, 2, steps=300, seed=0)
-    assert done >= 1
-    assert resumed <= done
+    killed(tmp_path, 2, steps=1000, seed=0)
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL")
 @pytest.mark.parametrize("seed", range(3))
 def test_ten_kills(tmp_path, seed):
-    done, resumed = killed(tmp_path, 10, steps=6000, seed=seed)
-    assert done >= 5
-    assert 1 <= resumed <= done
+    killed(tmp_path, 10, steps=20_000, seed=seed)

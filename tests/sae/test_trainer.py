@@ -324,13 +324,41 @@ def test_dead_latents_are_those_that_did_not_fire():
     assert int(idle.max()) >= 7
 
 
+@dataclass(frozen=True)
+class Narrow(Data):
+    """Says 3 dimensions and samples 2."""
+
+    dimension: int = 3
+    magnitude: float = 1.0
+
+    def sample(self, count, generator):
+        return torch.zeros(count, 2)
+
+
+def test_samples_of_another_shape_are_refused_before_training():
+    # Found in review: the compiled path read such a batch out of bounds.
+    with pytest.raises(ValueError, match=r"data must sample float32 of shape .*, 3\), got .*, 2\)"):
+        Trainer(RunSpec(Narrow(), ReLU(), 4)).advance(1)
+
+
+def test_remedies_due_at_one_step_draw_different_inputs():
+    # Found in review: both drew from one stream, so that the second undid the first.
+    spec = replace(PLAIN, data=Sphere(8), width=32, batch_size=256)
+    trainer = Trainer(spec)
+    x = spec.data.sample(256, spec.generator("test"))
+    trainer._remedy(torch.arange(8), x, 0)
+    trainer._remedy(torch.arange(8, 16), x, 1)
+    rows = torch.nn.functional.normalize(trainer.weights.decoder, dim=1)
+    assert float((rows[:8] @ rows[8:16].T).max()) < 0.999
+
+
 # ---- the beginning --------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("n", "d"), [(1, 2), (12, 5), (300, 3)])
 def test_initial_decoder_norms(n, d):
     weights = Trainer(RunSpec(Sphere(d), ReLU(), n), path="reference").weights
-    expected = torch.full((n,), math.sqrt(2.0 * d / n))
+    expected = torch.full((n,), min(1.0, math.sqrt(2.0 * d / n)))
     torch.testing.assert_close(weights.decoder.norm(dim=1), expected)
     assert torch.equal(weights.encoder, weights.decoder)
     assert not weights.encoder_bias.any()
@@ -368,7 +396,7 @@ def test_zero_steps_give_the_initial_sae(path):
     assert row["loss"] == evaluate(PLAIN.architecture, trainer.weights, x).loss
     assert row["loss"] == pytest.approx(row["reconstruction"] + row["penalty"])
     assert (row["width"], row["seed"], row["path"], row["device"]) == (12, 0, path, "cpu")
-    assert row["empty_loss"] == 1.0
+    assert row["magnitude"] == 1.0
     assert row["seconds"] >= 0.0
 
 
@@ -450,7 +478,7 @@ def test_no_sphere_is_below_the_floor(data, n, l1):
         trainer.advance(steps)
         row = trainer.row()
         assert row["loss"] >= floor * (1.0 - 1e-6) - 5.0 * row["stderr"]
-    assert row["loss"] < max(3.0 * floor, 0.5 * row["empty_loss"])
+    assert row["loss"] < max(3.0 * floor, 0.5 * row["magnitude"])
 
 
 def test_two_points_on_the_line_reach_the_floor():
@@ -468,7 +496,7 @@ def test_one_point_is_the_decoder_bias():
     spec = RunSpec(Points(), ReLU(0.1), 2, steps=1500, batch_size=8, learning_rate=0.01)
     row = trained(spec, "blocked").row()
     assert row["loss"] < 1e-4
-    assert row["empty_loss"] == 1.0
+    assert row["magnitude"] == 1.0
 
 
 def test_weights_that_overflow_at_the_last_step_are_no_result():

@@ -56,7 +56,7 @@ REMEDIES: Final[Mapping[str, tuple[Remedy, ...]]] = MappingProxyType(
     }
 )
 #: Recipe: decoder rows start at norm 0.1 (Anthropic, April 2024), and small batches cost little.
-#: From norm sqrt(2 d/n) latents start as mixtures of all features, and many stay mixtures.
+#: From norm 1 latents start as mixtures of all features, and many stay mixtures.
 RECIPE: Final[Mapping[str, Any]] = MappingProxyType(
     {"steps": 6000, "batch_size": 512, "decoder_norm": 0.1}
 )
@@ -168,8 +168,8 @@ def recipes(
 ) -> pd.DataFrame:
     """What :func:`discovery` gives for ReLU from two starts and with two ideas of a duplicate.
 
-    ``architecture`` names the start, norm 0.1 or sqrt(2 d/n); remedy "by both rows" is the one
-    that compares encoder rows too.
+    ``architecture`` names the start, norm 0.1 or 1 (the default here); remedy "by both rows" is the
+    one that compares encoder rows too.
     """
     import pandas as pd
 
@@ -179,7 +179,7 @@ def recipes(
         "by decoder rows": (ResampleDuplicates(),),
     }
     parts = []
-    for name, norm in (("norm 0.1", 0.1), ("norm sqrt(2 d/n)", None)):
+    for name, norm in (("norm 0.1", 0.1), ("norm 1", None)):
         chosen: dict[str, Any] = {"path": "blocked", "decoder_norm": norm, **options}
         parts.append(discovery(widths, seeds, {name: ReLU(l1=0.1)}, remedies, **chosen))
     return pd.concat(parts, ignore_index=True)
