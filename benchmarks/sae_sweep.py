@@ -225,7 +225,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--steps", type=int)
     parser.add_argument("--batch-size", type=int)
     parser.add_argument("--repeats", type=int)
-    parser.add_argument("--spin", default=SPIN, help="GOMP_SPINCOUNT of the loop, or default")
+    parser.add_argument("--spin", default=SPIN, help="GOMP_SPINCOUNT of all processes")
     parser.add_argument("--quick", action="store_true", help="tiny sizes: does it run?")
     parser.add_argument("--json", type=Path, help="write everything to a file")
     return parser.parse_args()

@@ -50,8 +50,9 @@ def _stored(names: Sequence[str]) -> Iterator[tuple[Preset, dict[str, Runs]]]:
 
 def _exponents() -> None:
     print(
-        "ReLU, l1 = 0.1, unit spheres: exponents with 95% intervals; * where the status is not ok"
+        "ReLU, l1 = 0.1, unit spheres: exponents with 95% intervals (one seed: from the scatter);"
     )
+    print("* where the status is not ok")
     for _, runs in _stored(sphere_slopes.SWEEPS):
         print(
             " d       widths  slope of the loss     excess, known floor   excess, free floor      "

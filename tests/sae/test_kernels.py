@@ -424,6 +424,14 @@ def test_the_fastest_possible_path_is_chosen():
     assert choose_path("auto", Plain(), 2, CPU) == "reference"
 
 
+def test_a_unit_that_is_not_there_is_no_silent_fallback():
+    class Eager(Plain):
+        fused = "eager"
+
+    with pytest.raises(ValueError, match="fused of an architecture must be None or one of relu"):
+        choose_path("auto", Eager(), 2, CPU)
+
+
 @pytest.mark.parametrize(
     ("path", "architecture", "dimension", "device", "possible"),
     [

@@ -522,8 +522,8 @@ def test_one_seed_says_nothing_of_others(loss):
 
 @pytest.mark.parametrize("seeds", [(1,), (2,), (3,), (3, 1)], ids=["1", "2", "3", "3,1,3,1"])
 def test_the_errors_of_the_curve_cover(seeds):
-    # What is said to hold the truth in 95 of 100 cases does in 85 at least: one in 20 is lost to
-    # errors that are estimated from few seeds, and two standard deviations of 100 draws are 5.
+    # Intervals of 95% hold the truth in 85 of 100 cases at least: normal quantiles with errors from
+    # 7 degrees of freedom (two seeds) hold it in 91, and two standard deviations of that are 6.
     draw = np.random.default_rng(0)
     widths, b, repeats = np.array([4, 8, 16, 32, 64, 128, 256]), 0.8, 100
     each = np.resize(seeds, widths.size)
@@ -548,7 +548,7 @@ def test_the_errors_of_the_curve_cover(seeds):
     excess, gain = np.mean(held, axis=0)
     assert excess >= 0.85
     assert gain >= 0.85
-    assert not z or 0.85 < np.std(z) < 1.25
+    assert not z or 0.6 < np.median(np.abs(z)) < 0.8  # normal: 0.674; Student's t of 7: 0.711
 
 
 def test_refused_curves():

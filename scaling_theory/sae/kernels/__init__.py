@@ -34,6 +34,11 @@ def choose_path(path: str, architecture: Architecture, dimension: int, device: t
     ValueError
         If the path is unknown, or the architecture or the device does not allow it.
     """
+    if architecture.fused not in (None, *_FUSED):
+        raise ValueError(
+            f"fused of an architecture must be None or one of {', '.join(_FUSED)}, got "
+            f"{architecture.fused!r} of {architecture!r}"
+        )
     possible = ["reference"]
     if architecture.fused in _FUSED:
         possible.insert(0, "blocked")
