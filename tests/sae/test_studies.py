@@ -38,19 +38,19 @@ def superposition(p, default=None, ranks=None, **others):
 
 # ---- discovery ------------------------------------------------------------------------------
 
-SMALL = {"features": 24, "steps": 1500, "learning_rate": 2e-3, "batch_size": 256, "path": "blocked"}
+SMALL = {"features": 24, "steps": 3000, "learning_rate": 2e-3, "batch_size": 256, "path": "blocked"}
 
 
 def small(remedy, **options):
     chosen = {"ReLU": ARCHITECTURES["ReLU"]}
-    return discovery((12,), 3, chosen, {remedy: REMEDIES[remedy]}, **{**SMALL, **options})
+    return discovery((12,), 5, chosen, {remedy: REMEDIES[remedy]}, **{**SMALL, **options})
 
 
 def test_every_latent_finds_a_feature_of_its_own_once_copies_start_anew():
-    """Without the remedy two latents share a feature; the same starts in both."""
+    """Without the remedy two latents share a feature. (The runs differ in their starts too.)"""
     plain, helped = small("none"), small("duplicates")
-    assert plain["discovered"].max() < 12
-    assert helped["discovered"].tolist() == [12, 12, 12]
+    assert plain["discovered"].mean() < 11.5
+    assert helped["discovered"].tolist() == [12] * 5
     # what is missed is rare: what was found is first, or nearly so
     assert (plain["mass"] > 0.95).all()
     assert (helped["mass"] > 0.95).all()
@@ -77,7 +77,7 @@ def test_recipes_differ_in_start_and_remedy():
     runs = recipes((2,), 1, features=4, steps=10, evaluation=100)
     assert runs.groupby("architecture", sort=False)["remedy"].apply(list).to_dict() == {
         start: ["none", "by both rows", "by decoder rows"]
-        for start in ("norm 0.1", "norm sqrt(2 d/n)")
+        for start in ("norm 0.1", "norm 1")
     }
 
 
