@@ -76,8 +76,7 @@ def test_the_table_is_that_of_its_rows():
 def test_recipes_differ_in_start_and_remedy():
     runs = recipes((2,), 1, features=4, steps=10, evaluation=100)
     assert runs.groupby("architecture", sort=False)["remedy"].apply(list).to_dict() == {
-        start: ["none", "by both rows", "by decoder rows"]
-        for start in ("norm 0.1", "norm 1")
+        start: ["none", "by both rows", "by decoder rows"] for start in ("norm 0.1", "norm 1")
     }
 
 
