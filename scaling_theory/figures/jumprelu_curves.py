@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from scaling_theory._validate import Floats
-from scaling_theory.figures.toy_curves import by_dimension, draw_curves, points
+from scaling_theory.figures.toy_curves import curve_table, draw_curves
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,18 +31,11 @@ RADII = {"jump_spheres": (1.0, 1.0), "jump_shells": (0.5, 2.0)}
 
 def data(runs: Mapping[str, Runs]) -> pd.DataFrame:
     """One row per manifold, dimension and width; floor and loss of the basis solution beside it."""
-    import pandas as pd
-
-    tables = []
-    for sweep in SWEEPS:
-        for d, part in by_dimension(runs[sweep]).items():
-            table = points(part.curve(), part)
-            table.insert(0, "manifold", sweep)
-            table.insert(1, "dimension", d)
-            table["floor"] = tanh_floor(*RADII[sweep])
-            table["basis"] = tanh_basis_loss(d, *RADII[sweep])
-            tables.append(table)
-    return pd.concat(tables, ignore_index=True)
+    return curve_table(
+        {sweep: runs[sweep] for sweep in SWEEPS},
+        lambda sweep, _: tanh_floor(*RADII[sweep]),
+        lambda sweep, d: tanh_basis_loss(d, *RADII[sweep]),
+    )
 
 
 def tanh_cost(x: Floats) -> Floats:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from scaling_theory.figures.toy_curves import by_dimension, draw_curves, points
+from scaling_theory.figures.toy_curves import curve_table, draw_curves
 from scaling_theory.theory.geometry import basis_loss, shell_floor
 
 if TYPE_CHECKING:
@@ -28,18 +28,11 @@ RADII = {"spheres": (1.0, 1.0), "shells": (0.5, 2.0)}
 
 def data(runs: Mapping[str, Runs]) -> pd.DataFrame:
     """One row per manifold, dimension and width; floor and loss of the basis solution beside it."""
-    import pandas as pd
-
-    tables = []
-    for sweep in SWEEPS:
-        for d, part in by_dimension(runs[sweep]).items():
-            table = points(part.curve(), part)
-            table.insert(0, "manifold", sweep)
-            table.insert(1, "dimension", d)
-            table["floor"] = shell_floor(d, L1, *RADII[sweep])
-            table["basis"] = basis_loss(d, L1, *RADII[sweep])
-            tables.append(table)
-    return pd.concat(tables, ignore_index=True)
+    return curve_table(
+        {sweep: runs[sweep] for sweep in SWEEPS},
+        lambda sweep, d: shell_floor(d, L1, *RADII[sweep]),
+        lambda sweep, d: basis_loss(d, L1, *RADII[sweep]),
+    )
 
 
 def draw(data: pd.DataFrame, axes: Sequence[Any]) -> None:

@@ -42,8 +42,35 @@ def by_dimension(runs: Runs) -> dict[int, Runs]:
     }
 
 
+def curve_table(
+    runs: Mapping[str, Runs],
+    floor: Callable[[str, int], float],
+    basis: Callable[[str, int], float],
+) -> pd.DataFrame:
+    """One row per sweep, dimension and width: points, with ``floor`` and ``basis`` beside them.
+
+    ``floor`` and ``basis`` give the least loss, and that of one latent a half axis, for the name of
+    a sweep and a dimension.
+    """
+    import pandas as pd
+
+    tables = []
+    for sweep, every in runs.items():
+        for d, part in by_dimension(every).items():
+            table = points(part.curve(), part)
+            table.insert(0, "manifold", sweep)
+            table.insert(1, "dimension", d)
+            table["floor"] = floor(sweep, d)
+            table["basis"] = basis(sweep, d)
+            tables.append(table)
+    return pd.concat(tables, ignore_index=True)
+
+
 def points(curve: MeasuredCurve, runs: Runs) -> pd.DataFrame:
-    """Return the points of a curve with n >= 1: n, loss, stderr, overlap, seeds, dead (mean)."""
+    """Return the points of a curve with n >= 1: n, loss, stderr, overlap, seeds, dead (mean).
+
+    Without replicates the standard errors are not known: nan.
+    """
     import pandas as pd
 
     table = runs.table.groupby("width")
@@ -52,7 +79,7 @@ def points(curve: MeasuredCurve, runs: Runs) -> pd.DataFrame:
         {
             "n": curve.n[at],
             "loss": curve.loss[at],
-            "stderr": np.zeros(at.sum()) if curve.stderr is None else curve.stderr[at],
+            "stderr": np.full(at.sum(), np.nan) if curve.stderr is None else curve.stderr[at],
             "overlap": np.full(at.sum(), np.nan) if curve.overlap is None else curve.overlap[at],
             "seeds": table.size().to_numpy(),
             "dead": table["dead"].mean().to_numpy(),

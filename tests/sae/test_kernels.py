@@ -99,7 +99,7 @@ def smooth_rows(architecture, weights, rows, dead, seed):
     return x[~near][:rows].contiguous()
 
 
-def compare(path, architecture, weights, x, context, exactly=None):
+def check_against_autograd(path, architecture, weights, x, context, exactly=None):
     """Gradients of a path against float64 autograd, by norm, each tensor for itself."""
     shape = (weights.width, weights.dimension, len(x))
     out = weights.like(torch.full_like(weights.flat, math.nan))
@@ -117,7 +117,7 @@ def compare(path, architecture, weights, x, context, exactly=None):
     return out
 
 
-def check(path, kind, n, d, rows, scale=1.0, seed=0, zero_rows=False, dead="some"):
+def check_gradients(path, kind, n, d, rows, scale=1.0, seed=0, zero_rows=False, dead="some"):
     architecture = FUSED[kind]
     if isinstance(architecture, TopK):
         architecture = TopK(min(3, n), auxk=2, auxk_weight=0.5)
@@ -129,7 +129,7 @@ def check(path, kind, n, d, rows, scale=1.0, seed=0, zero_rows=False, dead="some
     idle = torch.arange(n) % 2 == 0 if dead == "some" else torch.full((n,), dead == "all")
     x = smooth_rows(architecture, weights, rows, idle, seed + 1)
     context = Context(scale, idle)
-    out = compare(path, architecture, weights, x, context)
+    out = check_against_autograd(path, architecture, weights, x, context)
     if dead == "all" and getattr(architecture, "pre_activation", 0.0) * scale == 0.0:
         assert not out.encoder.any()
         assert not out.decoder.any()
@@ -156,7 +156,7 @@ PLAIN = {"scale": 1.0, "seed": 0, "zero_rows": False, "dead": "some"}
 @example(n=16, rows=63, **{**PLAIN, "scale": 0.0})
 @pytest.mark.parametrize("kind", FUSED)
 def test_compiled_gradients_are_those_of_autograd(kind, n, rows, scale, seed, zero_rows, dead):
-    check("compiled", kind, n, D, rows, scale, seed, zero_rows, dead)
+    check_gradients("compiled", kind, n, D, rows, scale, seed, zero_rows, dead)
 
 
 @settings(deadline=None, max_examples=25)
@@ -164,7 +164,7 @@ def test_compiled_gradients_are_those_of_autograd(kind, n, rows, scale, seed, ze
 @pytest.mark.parametrize(("kind", "d"), [("relu", 2), ("topk", 1)])
 def test_compiled_gradients_in_few_dimensions(kind, d, n, rows, scale, seed, zero_rows, dead):
     """No four are taken together. Other units and dimensions are among the slow tests."""
-    check("compiled", kind, n, d, rows, scale, seed, zero_rows, dead)
+    check_gradients("compiled", kind, n, d, rows, scale, seed, zero_rows, dead)
 
 
 @settings(deadline=None, max_examples=25)
@@ -179,7 +179,7 @@ def test_blocked_gradients_are_those_of_autograd(
     """Whatever the size of the blocks: of one latent, of some, of all."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(blocked._NUMBERS, "cpu", numbers)
-        check("blocked", kind, n, d, rows, scale, seed, zero_rows, dead)
+        check_gradients("blocked", kind, n, d, rows, scale, seed, zero_rows, dead)
 
 
 @pytest.mark.slow
@@ -187,23 +187,23 @@ def test_blocked_gradients_are_those_of_autograd(
 @pytest.mark.parametrize("kind", FUSED)
 def test_compiled_gradients_in_other_dimensions(kind, d):
     for seed, (n, rows) in enumerate([(1, 1), (7, 100), (64, 64), (129, 300)]):
-        check("compiled", kind, n, d, rows, seed=seed)
+        check_gradients("compiled", kind, n, d, rows, seed=seed)
 
 
 @pytest.mark.parametrize("path", ["compiled", "blocked"])
 @pytest.mark.parametrize("kind", FUSED)
 def test_gradients_of_a_large_batch(kind, path):
     """Many rows and latents: float32 sums must not lose more than a single one does."""
-    check(path, kind, 300, D, 2048, seed=3)
+    check_gradients(path, kind, 300, D, 2048, seed=3)
 
 
 @pytest.mark.parametrize("path", PATHS)
 def test_comparison_sees_a_thousandth_of_the_penalty(path):
     weights = random_sae(ReLU(), 20, D)
     x = smooth_rows(ReLU(), weights, 70, torch.zeros(20, dtype=torch.bool), 1)
-    compare(path, ReLU(0.3), weights, x, Context())
+    check_against_autograd(path, ReLU(0.3), weights, x, Context())
     with pytest.raises(AssertionError, match=r"^encoder is off by "):
-        compare(path, ReLU(0.3), weights, x, Context(), exactly=ReLU(0.3003))
+        check_against_autograd(path, ReLU(0.3), weights, x, Context(), exactly=ReLU(0.3003))
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -450,7 +450,7 @@ def test_impossible_paths_are_refused(path, architecture, dimension, device, pos
 
 def test_reference_path_takes_any_architecture():
     weights, x = random_sae(Plain(), 6, 2), torch.randn(30, 2, generator=seeded(3))
-    compare("reference", Plain(), weights, x, Context())
+    check_against_autograd("reference", Plain(), weights, x, Context())
     with pytest.raises(ValueError, match=r"^architecture must have a fused unit, got "):
         gradients_for("blocked", Plain(), 6, 2, 30)(weights, x, Context(), weights.like())
 

@@ -675,7 +675,7 @@ def sweep_in_a_process(folder, steps, hold):
     train(specs, store=folder, checkpoint_seconds=0.02)
 
 
-def killed(tmp_path, kills, steps, seed):
+def check_kills(tmp_path, kills, steps, seed):
     """Really kill a sweep so many times, and hold what comes out to an undisturbed one."""
     context = multiprocessing.get_context("forkserver")  # imports all of this once
     own = ["sweep", "metrics", "manifolds", "kernels.compiled"]
@@ -721,11 +721,11 @@ def killed(tmp_path, kills, steps, seed):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL")
 def test_two_kills(tmp_path):
-    killed(tmp_path, 2, steps=1000, seed=0)
+    check_kills(tmp_path, 2, steps=1000, seed=0)
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL")
 @pytest.mark.parametrize("seed", range(3))
 def test_ten_kills(tmp_path, seed):
-    killed(tmp_path, 10, steps=20_000, seed=seed)
+    check_kills(tmp_path, 10, steps=20_000, seed=seed)
