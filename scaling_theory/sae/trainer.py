@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import math
 import time
+from concurrent.futures import Future
 from typing import final
 
 import torch
 
 from scaling_theory.sae.architectures import Context
 from scaling_theory.sae.kernels import choose_path, gradients_for
-from scaling_theory.sae.kernels.threads import one_thread
+from scaling_theory.sae.kernels.threads import aside, one_thread
 from scaling_theory.sae.measure import Row, measure
 from scaling_theory.sae.optimiser import Adam
 from scaling_theory.sae.remedies import restart
@@ -73,6 +74,7 @@ class Trainer:
         )
         numbers = spec.batch_size * dimension
         self._drawn = -1, torch.empty(0)
+        self._ahead: tuple[int, Future[torch.Tensor]] | None = None
         self._watch = spec.architecture.needs_dead or bool(spec.remedies)
         self._chunk = max(1, min(_CHUNK_STEPS, _CHUNK_NUMBERS // numbers))
 
@@ -100,10 +102,23 @@ class Trainer:
         self.seconds += time.perf_counter() - began
 
     def _batches(self) -> torch.Tensor:
-        """Inputs of the chunk of steps that holds the next one: shape (steps, batch size, d)."""
-        spec, chunk = self.spec, self.step // self._chunk
-        if self._drawn[0] == chunk:
-            return self._drawn[1]
+        """Inputs of the chunk of steps that holds the next one: shape (steps, batch size, d).
+
+        With a thread to spare, the chunk after it is drawn meanwhile.
+        """
+        chunk = self.step // self._chunk
+        if self._drawn[0] != chunk:
+            ahead, self._ahead = self._ahead, None
+            ready = ahead is not None and ahead[0] == chunk
+            self._drawn = chunk, ahead[1].result() if ahead and ready else self._draw(chunk)
+        more = (chunk + 1) * self._chunk < self.spec.steps
+        if self._ahead is None and more and self._device.type == "cpu":
+            later = aside(self._draw, chunk + 1)
+            self._ahead = None if later is None else (chunk + 1, later)
+        return self._drawn[1]
+
+    def _draw(self, chunk: int) -> torch.Tensor:
+        spec = self.spec
         generator = spec.generator("batches", chunk, device=self._device)
         with one_thread():  # OpenMP gains nothing here, and loses much on a busy machine
             count = self._chunk * spec.batch_size
@@ -119,8 +134,7 @@ class Trainer:
                 f"run {spec.key}: data gave an input that is not finite at steps "
                 f"{chunk * self._chunk} to {(chunk + 1) * self._chunk - 1}: {spec.data!r}"
             )
-        self._drawn = chunk, x.view(self._chunk, spec.batch_size, -1)
-        return self._drawn[1]
+        return x.view(self._chunk, spec.batch_size, -1)
 
     def _one(self, x: torch.Tensor) -> None:
         spec, weights, grad = self.spec, self.weights, self._grad

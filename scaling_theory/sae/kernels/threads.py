@@ -13,9 +13,11 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
 from itertools import pairwise
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
+
+_T = TypeVar("_T")
 
 #: Work, in multiply-adds, for which it pays to wake a thread (about 30 microseconds).
 WORTH = 2**21
@@ -51,10 +53,18 @@ def share(function: Callable[..., Any], total: int, work: float, *args: Any) -> 
             raise failure
 
 
+def aside(function: Callable[..., _T], *args: Any) -> Future[_T] | None:
+    """Start ``function(*args)`` on a thread of its own, or return None if none is to spare."""
+    return None if torch.get_num_threads() == 1 else _aside().submit(function, *args)
+
+
 @contextlib.contextmanager
 def one_thread() -> Iterator[None]:
-    """Keep PyTorch to one thread for a while."""
+    """Keep PyTorch to one thread for a while, in this thread."""
     threads = torch.get_num_threads()
+    if threads == 1:  # always so in the thread of aside: elsewhere the number is not touched
+        yield
+        return
     torch.set_num_threads(1)
     try:
         yield
@@ -67,5 +77,15 @@ def _pool(threads: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(threads, thread_name_prefix="scaling_theory")
 
 
-if hasattr(os, "register_at_fork"):  # a child has the pool, but none of its threads
+@cache
+def _aside() -> ThreadPoolExecutor:
+    pool = ThreadPoolExecutor(1, thread_name_prefix="scaling_theory_aside")
+    threads = torch.get_num_threads()
+    pool.submit(torch.set_num_threads, 1).result()
+    torch.set_num_threads(threads)  # threads that start later take the number that was set last
+    return pool
+
+
+if hasattr(os, "register_at_fork"):  # a child has the pools, but none of their threads
     os.register_at_fork(after_in_child=_pool.cache_clear)
+    os.register_at_fork(after_in_child=_aside.cache_clear)

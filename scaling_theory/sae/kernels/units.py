@@ -52,28 +52,37 @@ def activation(kind: int, z: Any, theta: Any) -> Any:
 
 @_inline
 def partials(kind: int, z: Any, theta: Any, norm: Any, g: Any, p: Any) -> Any:
-    """Return activation, d/dz, d/dtheta, d/dnorm and the penalty of one entry."""
-    zero = _F(0.0)
+    """Return activation, d/dz, and four numbers whose sums over rows :func:`totals` takes."""
+    zero, one = _F(0.0), _F(1.0)
     if kind == 0:
         on = z > zero
         f = z if on else zero
-        dz = g + p[0] * norm if on else zero
-        return f, dz, zero, p[0] * f, p[0] * f * norm
+        return f, g + p[0] * norm if on else zero, zero, f, zero, zero
     on = z > theta
     f = z if on else zero
+    count = one if on else zero
     near = abs(z - theta) < _F(0.5) * p[1]
     if kind == 1:
-        dz = g if on else zero
         dtheta = -(g * theta + p[0]) / p[1] if near else zero
-        return f, dz, dtheta, zero, p[0] if on else zero
+        return f, g if on else zero, dtheta, count, zero, zero
     u = tanh(p[2] * f * norm)
-    slope = p[0] * p[2] * (_F(1.0) - u * u)
+    slope = p[0] * p[2] * (one - u * u)
     below = max(theta - z, zero)
     out = p[3] * norm if z < theta else zero
     gf = g + slope * norm
     dz = (gf if on else zero) - out
     dtheta = (-gf * theta / p[1] if near else zero) + out
-    return f, dz, dtheta, slope * f + p[3] * below, p[0] * u + p[3] * below * norm
+    return f, dz, dtheta, count, slope * f + p[3] * below, p[0] * u + p[3] * below * norm
+
+
+@_inline
+def totals(kind: int, norm: Any, p: Any, size: Any, third: Any, fourth: Any) -> Any:
+    """Return d/dnorm and the penalty, summed over rows; ``size`` is positive if any row fires."""
+    if kind == 0:
+        return p[0] * size, p[0] * size * norm
+    if kind == 1:
+        return 0.0, p[0] * size
+    return third, fourth
 
 
 @_inline
