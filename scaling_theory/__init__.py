@@ -5,7 +5,9 @@ Frequencies, curves and populations state a problem; :func:`allocate` solves it 
 ``datasets`` hold it against real sparse autoencoders.
 """
 
-from scaling_theory import datasets, fitting, theory
+from typing import TYPE_CHECKING, Any
+
+from scaling_theory import analysis, datasets, fitting, theory
 from scaling_theory.allocation import (
     Allocation,
     ContinuousAllocation,
@@ -35,6 +37,9 @@ from scaling_theory.scaling import logspace, scaling_curve
 from scaling_theory.theory import Prediction, predict
 from scaling_theory.theory.latents.frequencies import LatentFrequencies, latent_frequencies
 
+if TYPE_CHECKING:
+    from scaling_theory.sae.formats import PublishedSAE
+
 __version__ = "0.1.0"
 
 __all__ = [
@@ -58,13 +63,25 @@ __all__ = [
     "ZipfMandelbrotFrequencies",
     "allocate",
     "allocate_continuous",
+    "analysis",
     "datasets",
     "fit_power_law",
     "fitting",
     "latent_frequencies",
     "latents_for",
+    "load_sae",
     "logspace",
     "predict",
     "scaling_curve",
     "theory",
 ]
+
+
+def load_sae(path: Any, *, format: str = "auto") -> PublishedSAE:
+    """Read a published SAE (Gemma Scope, SAELens, dictionary_learning, OpenAI, sparsify).
+
+    See :func:`scaling_theory.sae.load_sae`; PyTorch is loaded by the call.
+    """
+    from scaling_theory.sae.formats import load_sae as load
+
+    return load(path, format=format)

@@ -1,4 +1,7 @@
-"""SAEs on toy data: manifolds, architectures, trainers, and the loss curves they measure."""
+"""SAEs on toy data: manifolds, architectures, trainers, and the loss curves they measure.
+
+And SAEs that others have published: :func:`load_sae`.
+"""
 
 from scaling_theory.sae.architectures import (
     Architecture,
@@ -8,6 +11,7 @@ from scaling_theory.sae.architectures import (
     TopK,
 )
 from scaling_theory.sae.data import Data
+from scaling_theory.sae.formats import FormatError, PublishedSAE, fetch_sae, load_sae, save_sae
 from scaling_theory.sae.manifolds import Circle, Points, Shell, Sphere
 from scaling_theory.sae.metrics import (
     Evaluation,
@@ -31,9 +35,11 @@ __all__ = [
     "Circle",
     "Data",
     "Evaluation",
+    "FormatError",
     "JumpReLU",
     "Ownership",
     "Points",
+    "PublishedSAE",
     "ReLU",
     "Remedy",
     "ResampleDead",
@@ -53,9 +59,12 @@ __all__ = [
     "TrainingFailed",
     "Weights",
     "evaluate",
+    "fetch_sae",
+    "load_sae",
     "mean_max_cosine",
     "neighbour_cosines",
     "ownership",
+    "save_sae",
     "train",
     "train_widths",
 ]
