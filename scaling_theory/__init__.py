@@ -1,9 +1,12 @@
 """How a model with N units of capacity spends them: theory, simulation and measurement.
 
 Frequencies, curves and populations state a problem; :func:`allocate` solves it exactly;
-:func:`scaling_curve` and :func:`predict` say how the solution scales; :func:`fit_power_law` and
-``datasets`` hold it against real sparse autoencoders.
+:func:`scaling_curve` and :func:`predict` say how the solution scales. ``fitting``, ``analysis``
+and ``datasets`` hold it against real sparse autoencoders; :func:`diagnose` says which regime they
+are in.
 """
+
+from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +18,7 @@ from scaling_theory.allocation import (
     allocate_continuous,
     latents_for,
 )
+from scaling_theory.analysis.diagnosis import Diagnosis, diagnose
 from scaling_theory.curves import (
     DiscreteCurve,
     ExponentialCurve,
@@ -23,7 +27,25 @@ from scaling_theory.curves import (
     PowerLawCurve,
     TabulatedCurve,
 )
-from scaling_theory.fitting import PowerLawFit, fit_power_law
+from scaling_theory.fitting import (
+    FrequencyFit,
+    GoodnessOfFit,
+    LawFit,
+    PowerLawFit,
+    TailFit,
+    compare_laws,
+    compare_tails,
+    fit_compute,
+    fit_frequencies,
+    fit_joint,
+    fit_law,
+    fit_parameters_data,
+    fit_power_law,
+    fit_tail,
+    goodness_of_fit,
+    leave_largest,
+    sae_training_flops,
+)
 from scaling_theory.frequencies import (
     EmpiricalFrequencies,
     Frequencies,
@@ -45,12 +67,16 @@ __version__ = "0.1.0"
 __all__ = [
     "Allocation",
     "ContinuousAllocation",
+    "Diagnosis",
     "DiscreteCurve",
     "EmpiricalFrequencies",
     "ExponentialCurve",
     "Frequencies",
+    "FrequencyFit",
+    "GoodnessOfFit",
     "Group",
     "LatentFrequencies",
+    "LawFit",
     "LossCurve",
     "MeasuredCurve",
     "PlateauCurve",
@@ -60,24 +86,37 @@ __all__ = [
     "PowerLawFrequencies",
     "Prediction",
     "TabulatedCurve",
+    "TailFit",
     "ZipfMandelbrotFrequencies",
     "allocate",
     "allocate_continuous",
     "analysis",
+    "compare_laws",
+    "compare_tails",
     "datasets",
+    "diagnose",
+    "fit_compute",
+    "fit_frequencies",
+    "fit_joint",
+    "fit_law",
+    "fit_parameters_data",
     "fit_power_law",
+    "fit_tail",
     "fitting",
+    "goodness_of_fit",
     "latent_frequencies",
     "latents_for",
+    "leave_largest",
     "load_sae",
     "logspace",
     "predict",
+    "sae_training_flops",
     "scaling_curve",
     "theory",
 ]
 
 
-def load_sae(path: Any, *, format: str = "auto") -> PublishedSAE:
+def load_sae(path: Any, *, format: str = "auto") -> PublishedSAE:  # noqa: A002
     """Read a published SAE (Gemma Scope, SAELens, dictionary_learning, OpenAI, sparsify).
 
     See :func:`scaling_theory.sae.load_sae`; PyTorch is loaded by the call.

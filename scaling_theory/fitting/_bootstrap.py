@@ -5,33 +5,39 @@ from __future__ import annotations
 import numpy as np
 
 from scaling_theory._validate import Floats
+from scaling_theory.fitting._descent import descend
 from scaling_theory.fitting._problem import (
     AMPLITUDE,
     EXPONENT,
     FLOOR,
     Problem,
     bounds,
-    descend,
     surface,
 )
 
-#: Number of replicates.
+#: Number of replicates unless another is asked for.
 REPLICATES = 999
 
 
-def replicates(problem: Problem, theta: Floats, generator: np.random.Generator) -> Floats:
-    """Return the laws fitted to points drawn around the law ``theta``, (REPLICATES, 3).
+def replicates(
+    problem: Problem, theta: Floats, count: int, generator: np.random.Generator
+) -> Floats:
+    """Return the laws fitted to points drawn around the law ``theta``, (count, 3).
 
     Residuals of the objective are centred, inflated by sqrt(m / (m - p)) and drawn with
     replacement (Davison and Hinkley, Bootstrap Methods and their Application, 1997, chapter 7).
+    Those of a Huber fit are not centred: the fit balances their bounded scores, and their mean is
+    what an outlier moves.
     Each replicate starts from the best shape on a coarse grid, found for all replicates by one
     matrix product, and goes downhill from there.
     """
     fitted = problem.predict(theta)
     m = fitted.size
     residuals = problem.z - fitted
-    residuals = (residuals - residuals.mean()) * np.sqrt(m / (m - problem.parameters))
-    z = fitted + residuals[generator.integers(m, size=(REPLICATES, m))]
+    if problem.huber is None:
+        residuals = residuals - residuals.mean()
+    residuals = residuals * np.sqrt(m / (m - problem.parameters))
+    z = fitted + residuals[generator.integers(m, size=(count, m))]
     low, high = bounds(problem)
     free: tuple[int, ...] = (AMPLITUDE, EXPONENT)
     if problem.floor is None:

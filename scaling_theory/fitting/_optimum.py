@@ -5,27 +5,27 @@ from __future__ import annotations
 import numpy as np
 
 from scaling_theory._validate import Floats
+from scaling_theory.fitting._descent import descend
 from scaling_theory.fitting._problem import (
     AMPLITUDE,
     EXPONENT,
     FLOOR,
     Problem,
     bounds,
-    descend,
     surface,
 )
 
 
 def optimum(problem: Problem) -> tuple[Floats, float]:
-    """Return the law of least squares, theta (3,), and its sum of squares.
+    """Return the law of least cost, theta (3,), and its cost.
 
     Variable projection gives the best amplitude for every shape on a coarse grid, and the best
     floor on the grid for every exponent. All of those are taken downhill, with the floor free
-    and with the floor on either bound, and the lowest is polished by MINPACK. A floor of
-    exactly 0 wins ties to rounding.
+    and with the floor on either bound, and the lowest is polished: by MINPACK, or, for Huber
+    errors, by more steps of the same descent. A floor of exactly 0 wins ties to rounding.
     """
     grid = surface(problem)
-    best = np.argmin(problem.sse(grid), axis=1)
+    best = np.argmin(problem.cost(grid), axis=1)
     starts = grid[np.arange(grid.shape[0]), best]
     low, high = bounds(problem)
     free: tuple[int, ...] = (AMPLITUDE, EXPONENT)
@@ -37,21 +37,25 @@ def optimum(problem: Problem) -> tuple[Floats, float]:
             found.append(descend(problem, on_bound, free, low, high))
         free = (*free, FLOOR)
     found.append(descend(problem, starts, free, low, high))
-    lowest = [(float(sse.min()), theta[int(np.argmin(sse))]) for theta, sse in found]
-    lowest = [_polish(problem, theta, sse, low, high) for sse, theta in lowest]
-    sse, theta = min(lowest, key=lambda pair: pair[0])
-    if lowest[0][0] <= sse * (1.0 + 1e-12) + problem.rounding:
-        sse, theta = lowest[0]
-    return theta, sse
+    lowest = [(float(costs.min()), laws[int(np.argmin(costs))]) for laws, costs in found]
+    lowest = [_polish(problem, theta, least, low, high) for least, theta in lowest]
+    least, theta = min(lowest, key=lambda pair: pair[0])
+    if lowest[0][0] <= least * (1.0 + 1e-12) + problem.rounding:
+        least, theta = lowest[0]
+    return theta, least
 
 
 def _polish(
-    problem: Problem, theta: Floats, sse: float, low: Floats, high: Floats
+    problem: Problem, theta: Floats, least: float, low: Floats, high: Floats
 ) -> tuple[float, Floats]:
     """Return the law after a last, tight descent of what is not on a bound."""
     from scipy.optimize import least_squares
 
     loose = np.flatnonzero((theta > low) & (theta < high))
+    if problem.huber is not None:
+        free = tuple(loose.tolist())
+        laws, costs = descend(problem, theta[None, :], free, low, high, steps=400, tolerance=1e-15)
+        return float(costs[0]), laws[0]
 
     def law(x: Floats) -> Floats:
         full = theta.copy()
@@ -75,5 +79,5 @@ def _polish(
         gtol=1e-15,
     )
     reached = law(np.asarray(polished.x))
-    total = float(problem.sse(reached))
-    return (total, reached) if total <= sse else (sse, theta)
+    total = float(problem.cost(reached))
+    return (total, reached) if total <= least else (least, theta)

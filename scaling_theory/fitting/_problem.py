@@ -1,8 +1,8 @@
-"""The law scale * n^-exponent + floor as a least-squares problem, solved for many data at once.
+"""The law scale * n^-exponent + floor as a problem of least squares or least Huber errors.
 
 A law is a row ``theta`` of three numbers: the log of the power term at t = 0, the exponent, and
 the floor. :class:`Problem` says how far laws are from points; :func:`surface` spreads laws over
-all shapes; :func:`descend` moves each of many laws downhill to its own minimum.
+all shapes.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import numpy.typing as npt
 
 from scaling_theory._validate import Floats
+from scaling_theory.fitting._descent import cost
 
 #: Columns of ``theta``.
 AMPLITUDE, EXPONENT, FLOOR = 0, 1, 2
@@ -38,6 +38,8 @@ class Problem:
         The floor, in units of y, where it is held; None leaves it free.
     roof : float
         The highest value of a free floor, in units of y.
+    huber : float or None
+        Residuals of log-loss beyond this size count by their size; None squares all.
     """
 
     t: Floats
@@ -45,6 +47,7 @@ class Problem:
     root_weight: Floats | None
     floor: float | None
     roof: float
+    huber: float | None = None
 
     @cached_property
     def z(self) -> Floats:
@@ -101,31 +104,35 @@ class Problem:
         slopes[..., 1] = -self.t * slopes[..., 0]
         return value, slopes
 
-    def sse(self, theta: Floats, z: Floats | None = None) -> Floats:
-        """Sum of squared residuals of the laws (..., 3): (...)."""
-        residuals = (self.z if z is None else z) - self.predict(theta)
-        total: Floats = np.einsum("...i,...i->...", residuals, residuals)
-        return total
+    def cost(self, theta: Floats) -> Floats:
+        """Sum of squared residuals of the laws (..., 3), or twice that of Huber losses: (...)."""
+        return cost(self.z - self.predict(theta), self.huber)
 
     def levelled(self, exponent: Floats, floor: Floats) -> Floats:
         """Complete shapes to laws (..., 3) by the amplitude that suits them best.
 
         The amplitude is exact where it is a linear parameter: log amplitude in log-loss
         without a floor, amplitude in loss. With a floor in log-loss it is a few Gauss-Newton
-        steps from the regression of log(y - floor).
+        steps from the regression of log(y - floor). For Huber errors it starts from medians
+        instead, which outliers do not move, and the steps are reweighted.
         """
         exponent, floor = np.broadcast_arrays(exponent, floor)
         power = -exponent[..., None] * self.t
         top = power.max(axis=-1, keepdims=True)
         if self.root_weight is None:
             excess = np.log(np.maximum(self.y - floor[..., None], 1e-6 * self.y))
-            level = np.mean(excess - power, axis=-1, keepdims=True)
+            centre = np.mean if self.huber is None else np.median
+            level = centre(excess - power, axis=-1, keepdims=True)
             log_floor = _log(floor[..., None])
             for _ in range(3):
                 value = np.logaddexp(level + power, log_floor)
                 share = np.exp(level + power - value)
-                curvature = np.maximum(np.sum(share**2, axis=-1), 1e-280)
-                step = np.sum((self.z - value) * share, axis=-1) / curvature
+                errors = self.z - value
+                weight: Floats | float = 1.0
+                if self.huber is not None:
+                    weight = self.huber / np.maximum(np.abs(errors), self.huber)
+                curvature = np.maximum(np.sum(weight * share**2, axis=-1), 1e-280)
+                step = np.sum(weight * errors * share, axis=-1) / curvature
                 level = level + np.clip(step, -5.0, 5.0)[..., None]
             level = level[..., 0]
         else:
@@ -172,95 +179,6 @@ def bounds(problem: Problem) -> tuple[Floats, Floats]:
     low, high = problem.exponents
     bottom, top = (0.0, problem.roof) if problem.floor is None else (problem.floor,) * 2
     return np.array([-np.inf, low, bottom]), np.array([np.inf, high, top])
-
-
-def descend(
-    problem: Problem,
-    theta: Floats,
-    free: tuple[int, ...],
-    low: Floats,
-    high: Floats,
-    z: Floats | None = None,
-    steps: int = 60,
-) -> tuple[Floats, Floats]:
-    """Take each law to a local minimum by Levenberg-Marquardt steps inside bounds.
-
-    Parameters
-    ----------
-    theta : (r, 3) floats
-        Where to start.
-    free : tuple of int
-        Columns of theta that may move.
-    low, high : (3,) or (r, 3) floats
-        Bounds. A parameter on its bound that would leave it is held for that step.
-    z : (m,) or (r, m) floats, optional
-        Other points than the problem's own, as the objective sees them.
-
-    Returns
-    -------
-    theta : (r, 3) floats
-    sse : (r,) floats
-        Never above that of the start (moved inside the bounds).
-    """
-    low, high = np.broadcast_to(low, theta.shape), np.broadcast_to(high, theta.shape)
-    theta = np.clip(theta, low, high)
-    rows = theta.shape[0]
-    z = np.broadcast_to(problem.z if z is None else z, (rows, problem.t.size))
-    fixed = np.array([column not in free for column in range(3)])
-    sse = problem.sse(theta, z)
-    damping = np.full(rows, 1e-3)
-    active = np.flatnonzero(sse > 1e-6 * problem.rounding)
-    for _ in range(steps):
-        if active.size == 0:
-            break
-        here, lower, upper = theta[active], low[active], high[active]
-        value, slopes = problem.jacobian(here)
-        pull = np.einsum("rmi,rm->ri", slopes, z[active] - value)
-        curvature = np.einsum("rmi,rmj->rij", slopes, slopes)
-        held = fixed | ((here <= lower) & (pull < 0.0)) | ((here >= upper) & (pull > 0.0))
-        trial = here + _step(curvature, pull, damping[active], held)
-        outside = ((trial < lower) | (trial > upper)) & ~held
-        if outside.any():  # stop these at the bound and let the others follow
-            move = np.where(outside, np.where(trial < lower, lower, upper) - here, 0.0)
-            rest = pull - np.einsum("rij,rj->ri", curvature, move)
-            trial = here + move + _step(curvature, rest, damping[active], held | outside)
-            trial = np.clip(trial, lower, upper)
-        reached = problem.sse(trial, z[active])
-        gain = sse[active] - reached
-        better = gain > 0.0
-        stuck = np.abs(gain) <= 1e-11 * sse[active]
-        theta[active[better]] = trial[better]
-        sse[active[better]] = reached[better]
-        damping[active] *= np.where(better, 0.1, 8.0)
-        damping[active] = np.maximum(damping[active], 1e-12)
-        done = stuck | (damping[active] > 1e8) | (sse[active] <= 1e-6 * problem.rounding)
-        active = active[~done]
-    return theta, sse
-
-
-def _step(curvature: Floats, pull: Floats, damping: Floats, held: npt.NDArray[np.bool_]) -> Floats:
-    """Solve the damped normal equations (r, 3, 3) for the parameters that are not held.
-
-    Written out (scale to unit diagonal, then L D L^T), which for many 3 x 3 systems is several
-    times faster than a call to LAPACK for each, and cannot meet an exactly singular one.
-    """
-    diagonal = np.maximum(np.einsum("rii->ri", curvature), 1e-280)
-    scale = np.where(held, 0.0, 1.0 / np.sqrt(diagonal))
-    d = 1.0 + damping
-    c01 = curvature[:, 0, 1] * scale[:, 0] * scale[:, 1]
-    c02 = curvature[:, 0, 2] * scale[:, 0] * scale[:, 2]
-    c12 = curvature[:, 1, 2] * scale[:, 1] * scale[:, 2]
-    g0, g1, g2 = (pull * scale).T
-    l10, l20 = c01 / d, c02 / d
-    d1 = np.maximum(d - l10 * c01, 1e-14)
-    l21 = (c12 - l20 * c01) / d1
-    d2 = np.maximum(d - l20 * c02 - l21**2 * d1, 1e-14)
-    g1 = g1 - l10 * g0
-    g2 = g2 - l20 * g0 - l21 * g1
-    x2 = g2 / d2
-    x1 = g1 / d1 - l21 * x2
-    x0 = g0 / d - l10 * x1 - l20 * x2
-    return np.stack([x0, x1, x2], axis=1) * scale
 
 
 def _log(values: Floats) -> Floats:

@@ -1,26 +1,28 @@
 """Profile intervals: all values of one parameter that some law holding it fits well enough.
 
-With p parameters and nu = m - p degrees of freedom, a value passes where the least sum of
-squares over the other parameters is at most SSE_min * (1 + F/nu), F the quantile of the F
-distribution with (1, nu) degrees of freedom (Bates and Watts, Nonlinear Regression Analysis and
-Its Applications, 1988, chapter 6).
+A value passes where the least cost over the other parameters is at most a limit, which
+:mod:`._calibration` sets. For a sum of squares that is SSE_min * (1 + F/nu), with nu = m - p
+degrees of freedom and F the quantile of the F distribution with (1, nu) (Bates and Watts,
+Nonlinear Regression Analysis and Its Applications, 1988, chapter 6).
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
 from scaling_theory._validate import Floats
+from scaling_theory.fitting._descent import descend
 from scaling_theory.fitting._problem import (
     AMPLITUDE,
     EXPONENT,
     FLOOR,
     Problem,
     bounds,
-    descend,
     exponent_grid,
     floor_grid,
 )
@@ -30,14 +32,8 @@ _AROUND = np.array([-0.1, -1e-2, -1e-4, -1e-7, 0.0, 1e-7, 1e-4, 1e-2, 0.1])
 
 Interval = tuple[float, float]
 
-
-def threshold(problem: Problem, sse: float, level: float) -> float:
-    """Return the sum of squares up to which values pass, ``sse`` being the least."""
-    from scipy.special import stdtrit
-
-    nu = problem.t.size - problem.parameters
-    f = float(stdtrit(nu, 0.5 * (1.0 + level))) ** 2  # F(1, nu) is the square of Student's t
-    return max(sse, problem.rounding) * (1.0 + f / nu)
+#: Takes values (v,), starts (r, 3) or (v, r, 3), and whether to try all shapes as starts too.
+Solve = Callable[[Floats, Floats, bool], tuple[Floats, Floats]]
 
 
 def unroofed(problem: Problem, limit: float) -> Problem:
@@ -47,6 +43,8 @@ def unroofed(problem: Problem, limit: float) -> Problem:
     the floor to the largest loss. (Or as far as floats go, for the widest of limits.)
     """
     slack = math.sqrt(limit)
+    if problem.huber is not None and slack > problem.huber:
+        slack = 0.5 * (limit / problem.huber + problem.huber)
     top = float(problem.y.max())
     if problem.root_weight is None:
         return replace(problem, roof=top * math.exp(min(slack, 300.0)))
@@ -63,17 +61,22 @@ def profile_intervals(
     problem : Problem
         As :func:`unroofed` gives it.
     theta : (3,) floats
-        A law that passes: that of least squares.
+        A law that passes: that of least cost.
     limit : float
-        The sum of squares up to which values pass.
+        The cost up to which values pass.
     log_first : float
         log of the n at which the problem's t is 0, its smallest.
     """
     low, high = bounds(problem)
-    exponent = _interval(problem, EXPONENT, theta, limit, low[EXPONENT], high[EXPONENT])
+
+    def found(problem: Problem, index: int, theta: Floats, reach: Interval) -> Interval:
+        solve = partial(profile, problem, index)
+        return interval(problem, solve, float(theta[index]), theta, limit, reach)
+
+    exponent = found(problem, EXPONENT, theta, (low[EXPONENT], high[EXPONENT]))
     floor = (low[FLOOR], high[FLOOR])
     if problem.floor is None:
-        floor = _interval(problem, FLOOR, theta, limit, *floor)
+        floor = found(problem, FLOOR, theta, floor)
         floor = (floor[0], math.inf if floor[1] >= high[FLOOR] else floor[1])
 
     # The scale is the amplitude of the same problem with t = log n.
@@ -81,7 +84,7 @@ def profile_intervals(
     start = theta.copy()
     start[AMPLITUDE] += theta[EXPONENT] * log_first
     reach = _scale_reach(at_one, exponent, limit)
-    scale = _interval(at_one, AMPLITUDE, start, limit, *reach)
+    scale = found(at_one, AMPLITUDE, start, reach)
 
     # Beyond the bounds of the exponent nothing changes but the scale, which goes to 0 or inf.
     falls, rises = exponent[1] >= high[EXPONENT], exponent[0] <= low[EXPONENT] < 0.0
@@ -97,7 +100,7 @@ def profile_intervals(
 def profile(
     problem: Problem, index: int, values: Floats, near: Floats, shapes: bool = True
 ) -> tuple[Floats, Floats]:
-    """Return the best laws with ``theta[index]`` held at each of ``values``, and their SSE.
+    """Return the best laws with ``theta[index]`` held at each of ``values``, and their cost.
 
     Parameters
     ----------
@@ -115,18 +118,18 @@ def profile(
     starts[:, :, index] = values[:, None]
     if shapes:
         grid = np.clip(_shapes(problem, index, values), low, high)
-        best = np.argmin(problem.sse(grid), axis=1)
+        best = np.argmin(problem.cost(grid), axis=1)
         starts = np.concatenate([starts, grid[np.arange(values.size), best][:, None]], axis=1)
     free = tuple(
         column
         for column in (AMPLITUDE, EXPONENT, FLOOR)
         if column != index and not (column == FLOOR and problem.floor is not None)
     )
-    laws, sse = descend(problem, starts.reshape(-1, 3), free, low, high)
-    laws, sse = laws.reshape(starts.shape), sse.reshape(starts.shape[:2])
-    best = np.argmin(sse, axis=1)
+    laws, costs = descend(problem, starts.reshape(-1, 3), free, low, high)
+    laws, costs = laws.reshape(starts.shape), costs.reshape(starts.shape[:2])
+    best = np.argmin(costs, axis=1)
     rows = np.arange(values.size)
-    return laws[rows, best], sse[rows, best]
+    return laws[rows, best], costs[rows, best]
 
 
 def _shapes(problem: Problem, index: int, values: Floats) -> Floats:
@@ -156,22 +159,28 @@ def _shapes(problem: Problem, index: int, values: Floats) -> Floats:
     )
 
 
-def _interval(
-    problem: Problem, index: int, theta: Floats, limit: float, low: float, high: float
+def interval(
+    problem: Problem, solve: Solve, middle: float, theta: Floats, limit: float, reach: Interval
 ) -> Interval:
-    """Return the least and the greatest value that pass; a bound that passes is that end.
+    """Return the least and the greatest value that pass; an end of ``reach`` that passes is it.
 
-    Each side is scanned from the estimate to the bound in growing steps, so that an outer
-    part of a region in several parts is seen, and the outermost change from pass to fail is
-    then enclosed.
+    Each side is scanned from the estimate to the end in growing steps, so that an outer part of
+    a region in several parts is seen, and the outermost change from pass to fail is then enclosed.
+
+    Parameters
+    ----------
+    solve : callable
+        The best laws for given values, and their cost: :func:`profile` of a parameter, or what
+        stands for it.
+    middle : float
+        The value at ``theta``, a law that passes.
     """
-    ends = np.array([low, high])
-    middle = float(theta[index])
+    ends = np.array(reach)
     values = middle + (ends - middle)[:, None] * np.append(np.geomspace(1e-6, 0.5, 22), 1.0)
     values[:, -1] = ends
-    laws, sse = profile(problem, index, values.reshape(-1), theta[None, :])
+    laws, costs = solve(values.reshape(-1), theta[None, :], True)
     # the estimate, which passes, comes first on either side
-    passes = np.insert((sse <= limit).reshape(values.shape), 0, True, axis=1)
+    passes = np.insert((costs <= limit).reshape(values.shape), 0, True, axis=1)
     values = np.insert(values, 0, middle, axis=1)
     laws = np.insert(laws.reshape(2, -1, 3), 0, theta, axis=1)
     last = values.shape[1] - 1 - np.argmax(passes[:, ::-1], axis=1)
@@ -179,18 +188,17 @@ def _interval(
     if sides.size:
         at = np.stack([last, last + 1], axis=1)[sides]
         rows = sides[:, None]
-        ends[sides] = _enclose(
-            problem, index, limit, float(problem.sse(theta)), values[rows, at], laws[rows, at]
-        )
+        lowest = float(problem.cost(theta))
+        ends[sides] = _enclose(problem, solve, limit, lowest, values[rows, at], laws[rows, at])
     return float(ends[0]), float(ends[1])
 
 
 def _enclose(
-    problem: Problem, index: int, limit: float, lowest: float, ends: Floats, laws: Floats
+    problem: Problem, solve: Solve, limit: float, lowest: float, ends: Floats, laws: Floats
 ) -> Floats:
     """Return where the profile crosses the limit, in each of several brackets.
 
-    The square root of SSE - SSE_min is close to linear in the parameter, so values are tried at
+    The square root of the cost's rise is close to linear in the parameter, so values are tried at
     and around where its chord crosses: a bracket shrinks to 1e-10 in a few rounds, and at
     least by half in each.
 
@@ -202,11 +210,11 @@ def _enclose(
         The best laws there.
     """
 
-    def root(sse: Floats) -> Floats:
-        return np.sqrt(np.maximum(sse - lowest, 0.0))
+    def root(costs: Floats) -> Floats:
+        return np.sqrt(np.maximum(costs - lowest, 0.0))
 
     level = math.sqrt(max(limit - lowest, 0.0))
-    height = root(problem.sse(laws))
+    height = root(problem.cost(laws))
     rows = np.arange(ends.shape[0])[:, None]
     for _ in range(_ROUNDS):
         width = ends[:, 1:] - ends[:, :1]
@@ -218,14 +226,14 @@ def _enclose(
         parts = np.sort(np.clip(parts, 1e-10, 1.0 - 1e-10), axis=1)
         values = ends[:, :1] + width * parts
         near = np.repeat(laws, parts.shape[1], axis=0)
-        tried, sse = profile(problem, index, values.reshape(-1), near, shapes=False)
-        sse = sse.reshape(parts.shape)
-        fails = np.append(sse > limit, np.ones_like(rows, dtype=bool), axis=1)
+        tried, costs = solve(values.reshape(-1), near, False)
+        costs = costs.reshape(parts.shape)
+        fails = np.append(costs > limit, np.ones_like(rows, dtype=bool), axis=1)
         pick = np.argmax(fails, axis=1)[:, None] + [0, 1]
         values = np.concatenate([ends[:, :1], values, ends[:, 1:]], axis=1)
         found = tried.reshape(*parts.shape, 3)
         every = np.concatenate([laws[:, :1], found, laws[:, 1:]], axis=1)
-        heights = np.concatenate([height[:, :1], root(sse), height[:, 1:]], axis=1)
+        heights = np.concatenate([height[:, :1], root(costs), height[:, 1:]], axis=1)
         ends, laws, height = values[rows, pick], every[rows, pick], heights[rows, pick]
     middle: Floats = ends.mean(axis=1)
     return middle

@@ -45,9 +45,12 @@ def percentiles(
 
 
 def covariance(
-    problem: Problem, theta: Floats, sse: float, unit: float, log_first: float
+    problem: Problem, theta: Floats, variance: float, unit: float, log_first: float
 ) -> Floats:
-    """Return the linearised covariance of (exponent, scale, floor) in units of the loss, (3, 3)."""
+    """Return the linearised covariance of (exponent, scale, floor) in units of the loss, (3, 3).
+
+    It is ``variance`` times (J^T J)^-1, J the derivatives of the values at the points.
+    """
     low, high = bounds(problem)
     used = [EXPONENT, AMPLITUDE]
     if low[FLOOR] < theta[FLOOR] < high[FLOOR]:
@@ -64,7 +67,6 @@ def covariance(
         values, vectors = np.linalg.svd(slopes / norms, full_matrices=False)[1:]
         if values[-1] > 1e-12 * values[0]:
             factors = np.array([1.0, scale, unit])[: len(used)] / norms
-            variance = sse / (problem.t.size - problem.parameters)
             half = math.sqrt(variance) * factors[:, None] * vectors.T / values
             out[:] = 0.0
             with np.errstate(over="ignore", under="ignore"):
@@ -78,7 +80,10 @@ def information(problem: Problem, sse: float, unit: float) -> tuple[float, float
 
     The residuals are normal with one variance, estimated by sse / m and counted as a parameter.
     In log-loss the losses are log-normal: the Jacobian is the product of the losses, unit^m.
+    Huber errors have no such likelihood, and no criteria: nan.
     """
+    if problem.huber is not None:
+        return math.nan, math.nan
     m, k = problem.t.size, problem.parameters + 1
     if sse == 0.0:
         return -math.inf, -math.inf

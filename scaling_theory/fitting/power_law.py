@@ -11,119 +11,29 @@ What to use when:
   squares on the loss. ``weights=np.ones(m)`` is the textbook fit.
 - Profile intervals (``intervals``) by default; the bootstrap (``bootstrap_intervals``) as a
   check that does not assume normal errors.
+- :meth:`PowerLawFit.band` for the law at some n, :meth:`PowerLawFit.prediction` for a measurement
+  there, :meth:`PowerLawFit.local_slope` for the slope of the curve, which stays known where floor
+  and exponent are not; :func:`scaling_theory.fitting.extrapolation.leave_largest` for how well
+  such a law predicted the largest n at hand.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from scaling_theory import _validate
 from scaling_theory._validate import Floats
-from scaling_theory.fitting import _statistics
-from scaling_theory.fitting._bootstrap import replicates
+from scaling_theory.fitting import _bootstrap, _statistics
+from scaling_theory.fitting._calibration import calibrate, efficient_variance
+from scaling_theory.fitting._fit import PowerLawFit, Region
 from scaling_theory.fitting._optimum import optimum
 from scaling_theory.fitting._problem import AMPLITUDE, EXPONENT, FLOOR, Problem
-from scaling_theory.fitting._profile import Interval, profile_intervals, threshold, unroofed
-from scaling_theory.fitting._statistics import Status
+from scaling_theory.fitting._profile import Interval, profile_intervals, unroofed
 
-
-@dataclass(frozen=True, eq=False, repr=False)
-class PowerLawFit:
-    """A fitted law, loss = scale * n^-exponent + floor.
-
-    Attributes
-    ----------
-    exponent : float
-        Positive where the loss falls with n. With a free floor at least 0.
-    scale : float
-        The power term at n = 1, in units of the loss. ``inf`` or 0 where it exceeds the range
-        of floats; ``log_scale``, its natural logarithm, is always finite.
-    floor : float
-        The loss as n grows without limit. A free floor is in [0, smallest loss), so that
-        loss - floor is positive at every point.
-    intervals : dict of str to (float, float)
-        Profile intervals of "exponent", "scale" and "floor" at ``level``: the hull of the values
-        whose best law has a sum of squares of at most rss * (1 + F/nu), F the quantile of the F
-        distribution with (1, nu) degrees of freedom, nu = points - parameters. An end that the
-        data leave open is the bound of the parameter: 0 for the floor, 0 (``-inf`` with a floor
-        that is not free) or ``inf`` for the exponent, 0 or ``inf`` for the scale. Noise may put
-        a loss below the floor, so these laws may have floors above the smallest loss. A floor
-        that is not free has both ends at its value.
-    bootstrap_intervals : dict of str to (float, float)
-        Percentile intervals of 999 residual bootstraps, without an upper bound on the floor. A
-        replicate that falls to its floor at one step has an infinite exponent.
-    covariance : (3, 3) floats
-        Linearised covariance, in the order exponent, scale, floor. Rows and columns of a floor
-        that is held or at a bound are 0; ``inf`` throughout where the data do not determine it.
-    level : float
-        Confidence level of the intervals.
-    objective : {"log", "linear"}
-        What was squared: errors of log-loss, or weighted errors of the loss.
-    residuals : (m,) floats
-        log(loss / law), or sqrt(weight) * (loss - law), in the order of the points.
-    rss : float
-        Sum of the squared residuals.
-    aic, bic : float
-        Information criteria of the normal likelihood of the residuals, as a likelihood of the
-        loss (the Jacobian of the logarithm included), with the variance counted as a parameter.
-        They compare fits to the same losses, across floors and objectives. ``-inf`` for
-        residuals that are all exactly 0.
-    n_points : int
-        Number of points, m.
-    status : str
-        "floor and exponent not identified": the floor is free and the profile interval of the
-        exponent is open or its ends differ by more than a factor of 2. Otherwise "floor at
-        boundary": the floor is free and the best one is 0 (or, for a curve that has levelled
-        off, would be above the smallest loss, where it is held). Otherwise "ok".
-    message : str
-        The status in a sentence, with its numbers.
-    """
-
-    exponent: float
-    scale: float
-    floor: float
-    intervals: dict[str, Interval]
-    bootstrap_intervals: dict[str, Interval]
-    covariance: Floats
-    level: float
-    objective: Literal["log", "linear"]
-    residuals: Floats
-    rss: float
-    aic: float
-    bic: float
-    n_points: int
-    status: Status
-    message: str
-    log_scale: float
-
-    def predict(self, n: npt.ArrayLike) -> Floats:
-        """Return the law at ``n`` (positive, any shape), in units of the loss."""
-        n = np.asarray(n)
-        flat = _validate.reals("n", n.reshape(-1), low=0.0, low_open=True)
-        with np.errstate(over="ignore"):
-            law = np.exp(self.log_scale - self.exponent * np.log(flat)) + self.floor
-        return law.reshape(n.shape)
-
-    def summary(self) -> dict[str, float | str]:
-        """Return the fit as one row of a table: estimates, profile intervals, status."""
-        row: dict[str, float | str] = {}
-        for name in ("exponent", "scale", "floor"):
-            row[name] = float(getattr(self, name))
-            row[f"{name}_low"], row[f"{name}_high"] = self.intervals[name]
-        row |= {"rss": self.rss, "aic": self.aic, "bic": self.bic, "n_points": self.n_points}
-        return row | {"level": self.level, "status": self.status, "message": self.message}
-
-    def __repr__(self) -> str:
-        values = ", ".join(
-            f"{name}={getattr(self, name):.5g} [{low:.5g}, {high:.5g}]"
-            for name, (low, high) in self.intervals.items()
-        )
-        return f"PowerLawFit({values}, level={self.level:g}, status={self.status!r})"
+__all__ = ["PowerLawFit", "fit_power_law"]
 
 
 def fit_power_law(
@@ -133,8 +43,11 @@ def fit_power_law(
     floor: str | float = "free",
     level: float = 0.95,
     seed: int | np.random.Generator = 0,
+    *,
+    huber: float | None = None,
+    replicates: int = _bootstrap.REPLICATES,
 ) -> PowerLawFit:
-    """Fit loss = scale * n^-exponent + floor by least squares.
+    """Fit loss = scale * n^-exponent + floor by least squares, or robustly.
 
     Parameters
     ----------
@@ -153,6 +66,12 @@ def fit_power_law(
         Confidence level of the intervals, in (0, 1).
     seed : int or numpy.random.Generator
         Of the bootstrap; an int gives the same intervals every time.
+    huber : float, optional
+        Positive: minimise the sum of Huber losses of log loss - log law, which are squares up to
+        this size and grow linearly beyond. Without weights only. None squares all. A free floor
+        is below every loss here too, so a single loss that is far too low does bound it.
+    replicates : int
+        Of the bootstrap; 0 leaves it out.
 
     Returns
     -------
@@ -161,8 +80,8 @@ def fit_power_law(
     Raises
     ------
     ValueError
-        For input outside the ranges above, lengths that differ, or no more points than
-        parameters (3 with a free floor, otherwise 2).
+        For input outside the ranges above, lengths that differ, no more points than
+        parameters (3 with a free floor, otherwise 2), or ``huber`` with ``weights``.
 
     Notes
     -----
@@ -170,6 +89,10 @@ def fit_power_law(
     Inverse Problems 19, R1, 2003), all shapes on a grid are taken downhill, the best is
     polished. Results do not depend on the units of n and loss. A law through all points to
     rounding has intervals as narrow as rounding.
+
+    For Huber losses the optimum is found the same way, from starts levelled at medians, by batched
+    steps between reweighted squares and Newton's method. Intervals are profiles of the Huber cost,
+    whose threshold is simulated for the points and the ``huber`` at hand.
     """
     n = _validate.reals("n", n, low=0.0, low_open=True)
     loss = _validate.reals("loss", loss, low=0.0, low_open=True)
@@ -177,6 +100,14 @@ def fit_power_law(
     if weights is not None:
         weights = _validate.reals("weights", weights, low=0.0, low_open=True)
         _same_length("weights", weights, n)
+    if huber is not None:
+        huber = _validate.real("huber", huber, low=0.0, low_open=True)
+        if weights is not None:
+            raise ValueError(
+                f"huber must be None where weights are given: it is a size of errors of log-loss, "
+                f"got {huber:g} with weights"
+            )
+    replicates = _validate.whole("replicates", replicates)
     held = _held_floor(floor, float(loss.min()))
     level = _validate.real("level", level, low=0.0, high=1.0, low_open=True, high_open=True)
     generator = _generator(seed)
@@ -199,26 +130,31 @@ def fit_power_law(
         root_weight=scaled_weights,
         floor=None if held is None else held / unit,
         roof=float(loss.min()) / unit,
+        huber=huber,
     )
-    theta, sse = optimum(problem)
+    theta, least = optimum(problem)
     best_floor = held
     if best_floor is None:
         best_floor = min(float(theta[FLOOR]) * unit, math.nextafter(float(loss.min()), 0.0))
 
     # The roof is for the estimate: noise may put a loss below the floor, so intervals ignore it.
-    limit = threshold(problem, sse, level)
+    calibration = calibrate(problem, theta, least)
+    limit = calibration.limit(level)
     wide = unroofed(problem, limit)
     centre = optimum(wide)[0] if held is None and theta[FLOOR] >= problem.roof else theta
     profiled = profile_intervals(wide, theta, limit, log_first)
-    laws = replicates(wide, centre, generator)
-    bootstrap = _statistics.percentiles(problem, laws, level, log_first)
+    bootstrap = {}
+    if replicates:
+        laws = _bootstrap.replicates(wide, centre, replicates, generator)
+        bootstrap = _in_units(_statistics.percentiles(problem, laws, level, log_first), unit, held)
 
     factor = 1.0 if weights is None else unit * math.sqrt(weights.max())
     residuals = (problem.z - problem.predict(theta)) * factor
     residuals.flags.writeable = False
+    rss = least * factor * factor if huber is None else float(residuals @ residuals)
     log_scale = float(theta[AMPLITUDE] + theta[EXPONENT] * log_first) + math.log(unit)
     intervals = _in_units(profiled, unit, held)
-    aic, bic = _statistics.information(problem, sse, unit)
+    aic, bic = _statistics.information(problem, least, unit)
     status, message = _statistics.status_of(
         float(theta[EXPONENT]), best_floor, intervals, level, held, float(loss.min())
     )
@@ -227,18 +163,23 @@ def fit_power_law(
         scale=_statistics.exp(log_scale),
         floor=best_floor,
         intervals=intervals,
-        bootstrap_intervals=_in_units(bootstrap, unit, held),
-        covariance=_statistics.covariance(problem, theta, sse, unit, log_first),
+        bootstrap_intervals=bootstrap,
+        covariance=_statistics.covariance(
+            problem, theta, efficient_variance(problem, least), unit, log_first
+        ),
         level=level,
         objective="log" if weights is None else "linear",
         residuals=residuals,
-        rss=sse * factor * factor,
+        rss=rss,
         aic=aic,
         bic=bic,
         n_points=int(n.size),
         status=status,
         message=message,
         log_scale=log_scale,
+        huber=huber,
+        cost=rss if huber is None else 0.5 * least,
+        _region=Region(problem, theta, calibration, log_first, unit, factor),
     )
 
 

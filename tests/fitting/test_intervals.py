@@ -1,6 +1,8 @@
 """Intervals and status: where the ends are, how often they hold the truth, what is admitted."""
 
+import inspect
 import math
+from functools import partial
 
 import numpy as np
 import pytest
@@ -11,10 +13,10 @@ from scipy.stats import binom
 from scipy.stats import f as f_distribution
 
 from scaling_theory.fitting import fit_power_law
-from scaling_theory.fitting._bootstrap import REPLICATES
+from scaling_theory.fitting._calibration import calibrate
 from scaling_theory.fitting._optimum import optimum
 from scaling_theory.fitting._problem import EXPONENT, Problem, bounds
-from scaling_theory.fitting._profile import _interval, threshold, unroofed
+from scaling_theory.fitting._profile import interval, profile, unroofed
 
 NOT_IDENTIFIED = "floor and exponent not identified"
 
@@ -107,11 +109,12 @@ def test_coverage_of_the_exponent():
         n, loss = curve(seed, exponent, 8.0, floor)
         unit = np.exp(np.mean(np.log(loss)))
         problem = Problem(np.log(n / n[0]), loss / unit, None, None, loss.min() / unit)
-        theta, sse = optimum(problem)
-        limit = threshold(problem, sse, 0.95)
+        theta, least = optimum(problem)
+        limit = calibrate(problem, theta, least).limit(0.95)
         wide = unroofed(problem, limit)
         low, high = (bound[EXPONENT] for bound in bounds(wide))
-        low, high = _interval(wide, EXPONENT, theta, limit, low, high)
+        solve = partial(profile, wide, EXPONENT)
+        low, high = interval(wide, solve, theta[EXPONENT], theta, limit, (low, high))
         hits += low <= exponent <= high
         if seed == 0:  # this is what the public function reports
             public = fit_power_law(n, loss).intervals["exponent"]
@@ -162,7 +165,7 @@ def test_bootstrap_is_set_by_its_seed():
 
 
 def test_bootstrap_agrees_with_the_profile_on_well_determined_laws():
-    assert REPLICATES >= 999
+    assert inspect.signature(fit_power_law).parameters["replicates"].default >= 999
     n, loss = curve(4, 0.5, 8.0, 0.1, n=np.geomspace(64, 65536, 40))
     for weights in (None, loss**-2.0):
         fit = fit_power_law(n, loss, weights=weights)

@@ -1,0 +1,221 @@
+"""Which regime are these SAEs in? :func:`diagnose` weighs hypotheses by what was seen.
+
+What to give it:
+
+- losses at several widths: they tell the smaller of alpha and beta (and bend where they cross), not
+  which is which;
+- firing frequencies of the latents of one SAE, better of the widest: steep where features are
+  found, flat where latents pile up;
+- a decoder, or its nearest-neighbour cosines: close neighbours where manifolds are tiled.
+
+Losses and frequencies of the same SAEs together decide most cases; each alone seldom does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from scaling_theory import _validate
+from scaling_theory._validate import Floats
+from scaling_theory.analysis.diagnosis import evidence, likelihood
+from scaling_theory.analysis.diagnosis.model import Hypotheses
+from scaling_theory.analysis.diagnosis.next_step import further
+from scaling_theory.analysis.diagnosis.prior import closer, draws, log_prior
+from scaling_theory.analysis.diagnosis.result import CALL, Diagnosis, Piece, posterior_table
+
+#: Root mean square misfits of the best hypothesis above which the model is said to fail.
+WORST = {"losses": 0.05, "frequencies": 0.6, "cosines": 0.35}
+#: Effective number of draws that is enough, and how often new ones are drawn for it.
+ENOUGH, ROUNDS = 200.0, 3
+
+
+def diagnose(
+    *,
+    widths_losses: Any = None,
+    frequencies: Any = None,
+    decoder: Any = None,
+    cosines: Any = None,
+    samples: Any = None,
+    dimension: Any = None,
+    prior: Any = 0.5,
+    plan: bool = True,
+) -> Diagnosis:
+    """Weigh the benign against the pathological regime.
+
+    Parameters
+    ----------
+    widths_losses
+        (widths, losses) or (widths, losses, standard errors), arrays of shape (m,) with at least
+        3 different widths; a DataFrame with columns width, loss (and stderr); or a MeasuredCurve.
+        Losses in any unit, with any floor.
+    frequencies
+        Firing frequencies of all latents of an SAE, shape (n,), in any unit; zeros are dead
+        latents. A dict {width: array} for several SAEs of one family.
+    decoder
+        Rows of a decoder, shape (n, d), or a dict {width: rows}.
+    cosines
+        Instead of a decoder: cosine of each latent with its nearest neighbour, shape (n,), or a
+        dict {width: array}. nan for latents that are left out.
+    samples
+        Number of tokens behind the frequencies: ranks with fewer than ten firings are left out.
+        None, the default: judged by the frequencies themselves.
+    dimension
+        d, where ``cosines`` are given: which cosines random directions reach.
+    prior
+        Probability of the pathological regime before anything is seen, in (0, 1). Default 0.5.
+    plan
+        Whether to work out which further measurement would decide.
+
+    Returns
+    -------
+    Diagnosis
+
+    Raises
+    ------
+    ValueError
+        If nothing is given, both a decoder and cosines are, or an argument is out of range.
+
+    References
+    ----------
+    Michaud, Gorton and McGrath (2025), section 2.5 and appendix A.1: the question. The forward
+    model is theirs, with an overlap law and copies (``diagnosis.model``).
+    """
+    probability = _validate.real("prior", prior, low=0.0, high=1.0, low_open=True, high_open=True)
+    if decoder is not None and cosines is not None:
+        raise ValueError("decoder and cosines must not both be given: cosines are the decoder's")
+    losses = evidence.read_losses(widths_losses)
+    rates = evidence.read_frequencies(frequencies, samples)
+    if decoder is not None:
+        cosines, dimension = _cosines_of(decoder)
+    close = evidence.read_close(cosines, dimension)
+    if losses is None and not rates and not close:
+        raise ValueError(
+            "at least one of widths_losses, frequencies, decoder and cosines is needed"
+        )
+
+    hypotheses, proposed = draws(), np.zeros(draws().size)
+    for turn in range(ROUNDS + 1):
+        pieces, fit = _pieces(hypotheses, losses, rates, close)
+        before = log_prior(hypotheses, probability) + proposed
+        weights = _normalised(before + sum(log for log, _, _ in pieces.values()))
+        if turn == 0:
+            alone = {
+                name: _piece(name, what, hypotheses, before, log, rms)
+                for name, (log, rms, what) in pieces.items()
+            }
+        effective = float(1.0 / np.sum(weights**2))
+        if effective >= ENOUGH or turn == ROUNDS:
+            break
+        hypotheses, proposed = closer(hypotheses, weights, turn)
+    alone = {
+        name: piece._replace(misfit=min(piece.misfit, float(pieces[name][1].min())))
+        for name, piece in alone.items()
+    }
+    sizes = [
+        *(losses.widths.tolist() if losses is not None else []),
+        *(s.width for s in rates),
+        *(s.width for s in close),
+    ]
+    at = float(max(sizes))
+    pathological = float(weights @ hypotheses.pathological)
+    worst = [name for name, piece in alone.items() if piece.misfit > WORST[name]]
+    steps = (
+        further(hypotheses, weights, fit, losses, rates, close, at) if plan and not worst else None
+    )
+    return Diagnosis(
+        probabilities={"benign": 1.0 - pathological, "pathological": pathological},
+        verdict=_verdict(pathological, worst),
+        message=_message(pathological, worst, alone),
+        prior=probability,
+        evidence=tuple(alone.values()),
+        parameters=posterior_table(hypotheses, weights, at),
+        width=at,
+        effective_draws=effective,
+        further=steps,
+    )
+
+
+def _pieces(
+    hypotheses: Hypotheses,
+    losses: evidence.Losses | None,
+    rates: list[evidence.Frequencies],
+    close: list[evidence.Close],
+) -> tuple[dict[str, tuple[Floats, Floats, str]], likelihood.LossFit | None]:
+    """Log-likelihood, misfit and amount of each kind of evidence."""
+    found: dict[str, tuple[Floats, Floats, str]] = {}
+    fit = None
+    if losses is not None:
+        fit = likelihood.of_losses(hypotheses, losses)
+        found["losses"] = fit.log_likelihood, fit.rms, f"{losses.widths.size} losses"
+    if rates:
+        many = [likelihood.of_frequencies(hypotheses, seen, len(rates)) for seen in rates]
+        found["frequencies"] = _together(many, [s.width for s in rates], "frequencies")
+    if close:
+        many = [likelihood.of_close(hypotheses, seen, len(close)) for seen in close]
+        found["cosines"] = _together(many, [s.width for s in close], "neighbours")
+    return found, fit
+
+
+def _together(
+    fits: list[likelihood.Fitted], widths: list[int], what: str
+) -> tuple[Floats, Floats, str]:
+    log = np.sum([fit.log_likelihood for fit in fits], axis=0)
+    rms = np.sqrt(np.mean([fit.rms**2 for fit in fits], axis=0))
+    return log, rms, f"{what} at N = {', '.join(f'{w:,}' for w in widths)}"
+
+
+def _piece(
+    name: str, what: str, hypotheses: Hypotheses, before: Floats, log: Floats, rms: Floats
+) -> Piece:
+    weights = _normalised(before + log)
+    return Piece(name, what, float(weights @ hypotheses.pathological), float(rms.min()))
+
+
+def _normalised(log: Floats) -> Floats:
+    weights = np.exp(log - log.max())
+    return np.asarray(weights / weights.sum())
+
+
+def _verdict(pathological: float, worst: list[str]) -> str:
+    if worst:
+        return "the model does not describe these SAEs"
+    if pathological > CALL:
+        return "pathological"
+    return "benign" if pathological < 1.0 - CALL else "not enough evidence"
+
+
+def _message(pathological: float, worst: list[str], alone: Mapping[str, Piece]) -> str:
+    if worst:
+        said = ", ".join(
+            f"{name} (at best {alone[name].misfit:.2g} off, root mean square; at most "
+            f"{WORST[name]:g} is believed)"
+            for name in worst
+        )
+        return f"no alpha and beta give such {said}"
+    odds = f"pathological with probability {pathological:.2f}"
+    against = [p for p in alone.values() if abs(p.pathological - 0.5) > CALL - 0.5]
+    sides = {p.pathological > 0.5 for p in against}
+    if len(sides) == 2:
+        said = "; ".join(f"{p.name} alone say {p.pathological:.2f}" for p in against)
+        return f"{odds}, but the evidence is divided: {said}"
+    return odds
+
+
+def _cosines_of(decoder: Any) -> tuple[dict[int, Floats], int]:
+    from scaling_theory.analysis.decoders import decoder_neighbours
+
+    given = decoder if isinstance(decoder, Mapping) else {None: decoder}
+    found, dimensions = {}, set()
+    for width, rows in given.items():
+        shape = tuple(getattr(rows, "shape", np.shape(rows)))
+        if len(shape) != 2:
+            raise ValueError(f"decoder must have shape (n, d), got {shape}")
+        key = shape[0] if width is None else _validate.whole("decoder (width)", width, low=2)
+        found[key] = np.asarray(decoder_neighbours(rows).cosine, dtype=np.float64)
+        dimensions.add(int(shape[1]))
+    if len(dimensions) != 1:
+        raise ValueError(f"decoder must have one dimension d, got {sorted(dimensions)}")
+    return found, dimensions.pop()
