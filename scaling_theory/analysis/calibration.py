@@ -9,7 +9,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -65,3 +67,71 @@ def judge(families: Iterable[Any], **options: Any) -> pd.DataFrame:
             }
         )
     return pd.DataFrame(rows)
+
+
+def calibration(rows: pd.DataFrame) -> pd.DataFrame:
+    """Stated probabilities in five classes beside how often it was so.
+
+    Returns
+    -------
+    DataFrame
+        One row a class of the probability of the pathological regime: low, high, families, said
+        (mean probability), so (share that is pathological), so_low, so_high (Clopper-Pearson, 95%).
+        Families of regime "other", and those that the model is said not to describe, are left out.
+    """
+    import pandas as pd
+
+    known = _judged(rows)
+    out = []
+    for low, high in pairwise(EDGES):
+        p = known["pathological"]
+        here = known[(p >= low) & ((p < high) | (high == 1.0))]
+        so = int((here["regime"] == "pathological").sum())
+        said = float(here["pathological"].mean()) if len(here) else math.nan
+        share = so / len(here) if len(here) else math.nan
+        out.append((low, high, len(here), said, share, *_binomial(so, len(here))))
+    columns = ["low", "high", "families", "said", "so", "so_low", "so_high"]
+    return pd.DataFrame(out, columns=columns)
+
+
+def accuracy(rows: pd.DataFrame, by: str = "departures") -> pd.DataFrame:
+    """Calls (probability above 0.8) and how many were right, over all and by departure or evidence.
+
+    Returns
+    -------
+    DataFrame
+        One row a value of the column ``by`` ("departures" is split at "; "; "none" where empty):
+        families, called, right, share (right of called), low, high (Clopper-Pearson, 95%).
+    """
+    import pandas as pd
+
+    known = _judged(rows).copy()
+    p = known["pathological"]
+    known["called"] = (p > CALL) | (p < 1.0 - CALL)
+    known["right"] = known["called"] & ((p > 0.5) == (known["regime"] == "pathological"))
+    groups: dict[str, list[int]] = {"all": list(range(len(known)))}
+    for place, value in enumerate(known[by].fillna("")):
+        names = (str(value).split("; ") if value else ["none"]) if by == "departures" else [value]
+        for name in names:
+            groups.setdefault(str(name), []).append(place)
+    out = []
+    for name, places in groups.items():
+        here = known.iloc[places]
+        called, right = int(here["called"].sum()), int(here["right"].sum())
+        share = right / called if called else math.nan
+        out.append((name, len(here), called, right, share, *_binomial(right, called)))
+    columns = [by, "families", "called", "right", "share", "low", "high"]
+    return pd.DataFrame(out, columns=columns)
+
+
+def _judged(rows: pd.DataFrame) -> pd.DataFrame:
+    return rows[(rows["regime"] != "other") & ~rows["verdict"].str.startswith("the model")]
+
+
+def _binomial(hits: int, total: int) -> tuple[float, float]:
+    """Clopper-Pearson interval at 95%."""
+    from scipy.special import betaincinv
+
+    low = 0.0 if hits == 0 else float(betaincinv(hits, total - hits + 1, 0.025))
+    high = 1.0 if hits == total else float(betaincinv(hits + 1, total - hits, 0.975))
+    return low, high

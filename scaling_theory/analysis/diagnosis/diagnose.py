@@ -14,7 +14,7 @@ Losses and frequencies of the same SAEs together decide most cases; each alone s
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -25,6 +25,8 @@ from scaling_theory.analysis.diagnosis.model import Hypotheses
 from scaling_theory.analysis.diagnosis.next_step import further
 from scaling_theory.analysis.diagnosis.prior import closer, draws, log_prior
 from scaling_theory.analysis.diagnosis.result import CALL, Diagnosis, Piece, posterior_table
+
+_Seen = TypeVar("_Seen")
 
 #: Root mean square misfits of the best hypothesis above which the model is said to fail.
 WORST = {"losses": 0.05, "frequencies": 0.6, "cosines": 0.35}
@@ -53,7 +55,8 @@ def diagnose(
         Losses in any unit, with any floor.
     frequencies
         Firing frequencies of all latents of an SAE, shape (n,), in any unit; zeros are dead
-        latents. A dict {width: array} for several SAEs of one family.
+        latents. A dict {width: array} for several SAEs of one family; of more than three, the
+        smallest, the middle and the largest are read, as the others would say the same again.
     decoder
         Rows of a decoder, shape (n, d), or a dict {width: rows}.
     cosines
@@ -87,10 +90,10 @@ def diagnose(
     if decoder is not None and cosines is not None:
         raise ValueError("decoder and cosines must not both be given: cosines are the decoder's")
     losses = evidence.read_losses(widths_losses)
-    rates = evidence.read_frequencies(frequencies, samples)
+    rates = _three(evidence.read_frequencies(frequencies, samples))
     if decoder is not None:
         cosines, dimension = _cosines_of(decoder)
-    close = evidence.read_close(cosines, dimension)
+    close = _three(evidence.read_close(cosines, dimension))
     if losses is None and not rates and not close:
         raise ValueError(
             "at least one of widths_losses, frequencies, decoder and cosines is needed"
@@ -125,6 +128,7 @@ def diagnose(
     steps = (
         further(hypotheses, weights, fit, losses, rates, close, at) if plan and not worst else None
     )
+    draws().forget()
     return Diagnosis(
         probabilities={"benign": 1.0 - pathological, "pathological": pathological},
         verdict=_verdict(pathological, worst),
@@ -136,6 +140,11 @@ def diagnose(
         effective_draws=effective,
         further=steps,
     )
+
+
+def _three(seen: list[_Seen]) -> list[_Seen]:
+    """Of more than three SAEs the smallest, the middle and the largest."""
+    return seen if len(seen) < 4 else [seen[0], seen[len(seen) // 2], seen[-1]]
 
 
 def _pieces(

@@ -3,7 +3,8 @@
 Frequencies are read at a few fractions of the ranks of the latents that fire, from the top
 hundredth (or third latent) down to nine tenths. Where counts are low noise sorts, not frequency, so
 ranks at which a latent fires fewer than ten times are left out (the rarest latent that fires is
-taken to have fired once if ``samples`` is not given and frequencies look like counts).
+taken to have fired once if ``samples`` is not given and frequencies look like counts); an SAE with
+too few others is left out whole.
 
 Of cosines, the shares above a few values are read, those above what random directions reach.
 """
@@ -35,12 +36,12 @@ class Losses(NamedTuple):
 
 
 class Frequencies(NamedTuple):
-    """Log frequencies (k,) at fractions (k,) of the ranks of the latents that fire; dead ones."""
+    """Log frequencies (k,) at fractions (k,) of the ranks of the latents that fire, ``alive``."""
 
     width: int
+    alive: int
     fractions: Floats
     log_frequencies: Floats
-    dead: int
 
 
 class Close(NamedTuple):
@@ -117,22 +118,19 @@ def read_frequencies(given: Any, samples: Any = None) -> list[Frequencies]:
             raise ValueError(
                 f"frequencies of width {width} must be at most that many, got {f.size}"
             )
-        least = _least(alive, tokens)
-        fractions = np.geomspace(max(0.01, 3.0 / alive.size), 0.9, _POINTS)
-        ranks = np.minimum((fractions * alive.size).astype(np.int64), alive.size - 1)
-        keep = alive[ranks] >= least
-        if keep.sum() < 4:
-            raise ValueError(
-                f"frequencies must have latents with at least {FEWEST} firings at 4 or more of "
-                f"{_POINTS} ranks, got {int(keep.sum())}: count over more samples"
-            )
-        found.append(
-            Frequencies(
-                width,
-                fractions[keep] * alive.size / width,
-                np.log(alive[ranks[keep]]),
-                int(width - alive.size),
-            )
+        known = int(np.sum(alive >= _least(alive, tokens)))  # latents whose rank is not noise
+        first = max(0.01 * alive.size, 3.0)
+        if known < max(8.0, 3.0 * first):
+            continue
+        last = min(0.9 * alive.size, float(known))
+        ranks = np.unique(np.geomspace(first, last, _POINTS).astype(np.int64))
+        log_f = np.log(alive[ranks - 1])
+        fractions = (ranks - 0.5) / alive.size
+        found.append(Frequencies(width, int(alive.size), fractions, log_f))
+    if given is not None and not found:
+        raise ValueError(
+            f"frequencies must have at least 8 latents with {FEWEST} firings, and three times as "
+            f"many as a hundredth of those that fire: count over more samples"
         )
     return found
 

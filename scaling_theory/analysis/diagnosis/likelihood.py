@@ -86,8 +86,11 @@ def of_losses(hypotheses: Hypotheses, seen: Losses) -> LossFit:
 
 
 def of_frequencies(hypotheses: Hypotheses, seen: Frequencies, curves: int = 1) -> Fitted:
-    """Rank-frequency curve at one width, up to a constant factor; ``curves`` err together."""
-    log_f = hypotheses.cells(float(seen.width)).log_frequencies(seen.fractions)
+    """Rank-frequency curve of one SAE, up to a constant factor; ``curves`` err together.
+
+    Dead latents were never spent: the SAE is one of as many latents as fire.
+    """
+    log_f = hypotheses.cells(float(seen.alive)).log_frequencies(seen.fractions)
     error = seen.log_frequencies - log_f
     error = error - error.mean(axis=1, keepdims=True)
     mean = np.mean(error**2, axis=1)

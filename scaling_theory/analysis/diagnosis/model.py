@@ -9,9 +9,10 @@ with N latents spends them optimally. From that follow, without a free choice,
 - the angles between neighbouring latents of a manifold, angle * n^(-1/D), in the manifold's
   dimension D.
 
-Sums over ranks are exact for the first few and integrals over cells of ranks after that; counts of
-latents are real numbers of at least 1. Tests hold excess and discovery to the exact solver within
-a few percent from N = 30 on: what real SAEs do differs by more.
+Sums over ranks are exact for the first few and integrals over cells of ranks after that. For losses
+counts of latents are real numbers of at least 1; for frequencies, which halve from one latent to
+two, small counts are whole. Tests hold all of it to the exact solver within a few percent from
+N = 30 on: what real SAEs do differs by more.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ MOST_LATENTS = 1e9
 
 _EXACT, _CELLS = 16, 28  # ranks one by one, and cells after them
 _GRID = 40  # prices
+_FEW, _TALL, _SPLIT = 8, 16, 3  # counts taken as whole numbers; cells of larger ones; of each count
+_COLUMNS = np.arange(_FEW, 0, -1)
 
 
 @final
@@ -88,10 +91,7 @@ class Hypotheses:
     @cached_property
     def _manifolds(self) -> tuple[Floats, Floats]:
         """Logs of p of representative manifolds, and how many each stands for: (J, cells)."""
-        share = np.maximum(self.share, 1e-300)
-        most = np.where(
-            self.share > 0.0, np.maximum((self.count - self.first) * share + 1.0, 0.0), 0.0
-        )
+        share, most = np.maximum(self.share, 1e-300), self._manifold_count
         k = np.arange(1.0, _EXACT + 1.0)
         exact = np.clip(most[:, None] - k + 1.0, 0.0, 1.0)  # the last may be there in part
         edges = np.exp(
@@ -104,11 +104,16 @@ class Hypotheses:
         rank = self.first[:, None] + (k - 1.0) / share[:, None]
         return -(1.0 + self.alpha)[:, None] * np.log(rank), np.concatenate([exact, many], axis=1)
 
+    @cached_property
+    def _manifold_count(self) -> Floats:
+        most = np.maximum((self.count - self.first) * self.share + 1.0, 0.0)
+        return np.where(self.share > 0.0, most, 0.0)
+
     def _latents(self, log_p: Floats, log_price: Floats) -> Floats:
         """Latents of manifolds of these frequencies at a price: real, 0 or at least 1."""
         worth = log_p - log_price
         beta = self.beta[:, None]
-        n = np.exp((np.log(beta) + worth) / (1.0 + beta)) - 0.5
+        n = np.exp((np.log(beta) + worth) / (1.0 + beta)) - 1.0  # -1/2, and whole on average
         return np.where(worth + self._log_first_gain[:, None] >= 0.0, np.maximum(n, 1.0), 0.0)
 
     @cached_property
@@ -191,25 +196,60 @@ class Hypotheses:
     def _kept(self) -> dict[float, Cells]:
         return {}
 
+    def forget(self) -> None:
+        """Give up the memory of :meth:`cells`."""
+        self._kept.clear()
+
     def _cells(self, latents: float) -> Cells:
         log_x = self.table.at(np.log(np.array([latents])), self.table.log_x)
-        log_p, many = self._manifolds
-        n = self._latents(log_p, -(1.0 + self.alpha)[:, None] * log_x)
-        rank = np.minimum(np.exp(log_x), self.count[:, None])
+        slope = (1.0 + self.alpha)[:, None]
+        share = np.maximum(self.share, 1e-300)[:, None]
+        first, most = self.first[:, None], self._manifold_count[:, None]
+        # the last manifold with at least 1, 2, ..., FEW + 1 latents
+        cut = np.exp(log_x + self._log_gains(_FEW + 1) / slope)
+        upto = np.minimum((cut - first) * share + 1.0, most)
+        upto = np.where(self.share[:, None] > 0.0, np.maximum(upto, _EXACT + 0.5), _EXACT + 0.5)
+        edges = _between(np.full_like(log_x, _EXACT + 0.5), upto[:, -1:], _TALL)
+        tall = np.sqrt(edges[:, 1:] * edges[:, :-1])
+        columns = [_between(upto[:, n : n + 1], upto[:, n - 1 : n], _SPLIT) for n in _COLUMNS]
+        low = [np.sqrt(e[:, 1:] * e[:, :-1]) for e in columns]
         k = np.arange(1.0, _EXACT + 1.0)
+        ranks = np.concatenate([np.broadcast_to(k, (self.size, _EXACT)), tall, *low], axis=1)
+        many = np.concatenate(
+            [
+                np.clip(most - k + 1.0, 0.0, 1.0),
+                np.diff(edges, axis=1),
+                *(np.diff(e, axis=1) for e in columns),
+            ],
+            axis=1,
+        )
+        log_p = -slope * np.log(first + (ranks - 1.0) / share)
+        n = self._latents(log_p, -slope * log_x)
+        worth = log_p[:, :_EXACT] + slope * log_x
+        few = np.sum(worth[:, :, None] + self._log_gains(_FEW)[:, None, :] >= 0.0, axis=2)
+        n[:, :_EXACT] = np.where(few < _FEW, few, np.maximum(n[:, :_EXACT], _FEW))
+        n[:, _EXACT : _EXACT + _TALL] = np.maximum(n[:, _EXACT : _EXACT + _TALL], _FEW + 1.0)
+        n[:, _EXACT + _TALL :] = np.repeat(_COLUMNS, _SPLIT)
+
+        rank = np.minimum(np.exp(log_x), self.count[:, None])
+        start = np.full_like(rank, _EXACT + 0.5)
         edges = np.concatenate(
             [
                 np.broadcast_to(k - 0.5, (self.size, _EXACT)),
-                (_EXACT + 0.5)
-                * np.exp(np.linspace(0.0, 1.0, 29)
-                         * np.log(np.maximum(rank, _EXACT + 1.0) / (_EXACT + 0.5))),
+                _between(start, np.maximum(rank, start), _CELLS),
             ],
             axis=1,
-        )  # fmt: skip
+        )
         edges = np.minimum(edges, rank + 0.5)
         discrete = np.diff(edges, axis=1) * (1.0 - self.share)[:, None]
         middle = np.sqrt(edges[:, 1:] * edges[:, :-1])
-        return Cells(self, log_p, many, n, -(1.0 + self.alpha)[:, None] * np.log(middle), discrete)
+        return Cells(self, log_p, many, n, -slope * np.log(middle), discrete)
+
+    def _log_gains(self, most: int) -> Floats:
+        """Logs of the gains of the first latents: (J, most)."""
+        n, beta = np.arange(1.0, most + 1.0), self.beta[:, None]
+        gains = -beta * np.log(n) + np.log(-np.expm1(-beta * np.log1p(1.0 / n)))
+        return np.asarray(gains)
 
 
 _NAMES = frozenset(Hypotheses.__dataclass_fields__)
@@ -283,6 +323,11 @@ class Cells:
         close = np.stack([np.sum(weight * (cosine >= c), axis=1) for c in cosines], axis=1)
         copies = of.copies[:, None]
         return np.asarray(copies + (1.0 - copies) * close)
+
+
+def _between(low: Floats, high: Floats, cells: int) -> Floats:
+    """Edges of cells that are even on a logarithmic axis: (J, cells + 1) for ends (J, 1)."""
+    return np.asarray(low * (high / low) ** np.linspace(0.0, 1.0, cells + 1))
 
 
 def _interpolate(x: Floats, y: Floats, at: Floats) -> Floats:

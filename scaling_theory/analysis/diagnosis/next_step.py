@@ -43,7 +43,7 @@ def further(
     made = g.choice(_JUDGED, _MADE, replace=False)
     kept = hypotheses.take(some)
     is_so = kept.pathological
-    rows = []
+    rows: list[tuple[str, float, float]] = []
     for name, predict in _measurements(kept, some, fit, losses, rates, close, width):
         seen, scale, free = predict()
         noise = scale * g.standard_normal((_MADE, seen.shape[1])) * np.sqrt(1.0 / free)
@@ -51,7 +51,7 @@ def further(
         log = -0.5 * free * np.mean(error**2, axis=2) / scale**2
         w = np.exp(log - log.max(axis=1, keepdims=True))
         after = (w @ is_so) / w.sum(axis=1)
-        gain = _entropy(is_so.mean()) - float(np.mean(_entropy(after)))
+        gain = float(_entropy(is_so.mean()) - np.mean(_entropy(after)))
         decides = float(np.mean((after > CALL) | (after < 1.0 - CALL)))
         rows.append((name, max(gain, 0.0), decides))
     rows.sort(key=lambda row: -row[1])

@@ -12,6 +12,7 @@ Draws are weighted so that the two regimes together have the probabilities asked
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from functools import lru_cache
 
@@ -31,7 +32,7 @@ def draws(size: int = DRAWS, seed: int = SEED) -> Hypotheses:
     g = np.random.default_rng(seed)
 
     def log_uniform(low: float, high: float) -> Floats:
-        return np.exp(g.uniform(np.log(low), np.log(high), size))
+        return np.asarray(np.exp(g.uniform(math.log(low), math.log(high), size)))
 
     kind = g.random(size)
     share = np.where(kind < 0.25, 0.0, np.where(kind < 0.625, 1.0, log_uniform(0.01, 1.0)))
@@ -53,19 +54,17 @@ def draws(size: int = DRAWS, seed: int = SEED) -> Hypotheses:
 def log_prior(hypotheses: Hypotheses, pathological: float) -> Floats:
     """Log weights of draws that give the pathological regime a prior probability, (J,)."""
     share = float(draws().pathological.mean())
-    return np.where(
-        hypotheses.pathological > 0.0,
-        np.log(pathological / share),
-        np.log((1.0 - pathological) / (1.0 - share)),
-    )
+    logs = math.log(pathological / share), math.log((1.0 - pathological) / (1.0 - share))
+    return np.asarray(np.where(hypotheses.pathological > 0.0, *logs), dtype=np.float64)
 
 
 def closer(hypotheses: Hypotheses, weights: Floats, seed: int) -> tuple[Hypotheses, Floats]:
     """Draw anew where the weight is, and say how much more often than the prior would.
 
-    Draws are chosen by weight, flattened to its power 0.5 so that what was missed between them can
-    be found. alpha and log beta are then moved: half of the time about the draw's own, otherwise
-    about those of another draw of the same kind (all discrete, all manifolds, mixed).
+    Half of the draws are chosen by weight, flattened to its power 0.5 so that what was missed
+    between them can be found, the other half are any of the same kind (all discrete, all manifolds,
+    mixed). alpha and log beta are moved: to near their own, or to near those of another draw of the
+    kind, chosen by weight.
 
     Returns
     -------
@@ -89,16 +88,19 @@ def closer(hypotheses: Hypotheses, weights: Floats, seed: int) -> tuple[Hypothes
         width = np.sqrt(share @ (place[members] - mean) ** 2)
         width = np.clip(0.25 * width, 0.01, 0.3)
         centres = place[g.choice(members, 300, p=share)]
+        anyone = g.random(mine.size) < 0.5
+        other[mine[anyone]] = g.choice(members, int(anyone.sum()))
         own = place[other[mine]]
-        chosen = np.where(
-            g.random((mine.size, 1)) < 0.5, own, centres[g.integers(300, size=mine.size)]
-        )
-        alpha_beta[mine] = chosen + width * g.standard_normal((mine.size, 2))
+        stays = ~anyone & (g.random(mine.size) < 0.5)
+        moved = np.where(stays[:, None], own, centres[g.integers(300, size=mine.size)])
+        alpha_beta[mine] = moved + width * g.standard_normal((mine.size, 2))
         apart = (alpha_beta[mine][:, None, :] - centres[None, :, :]) / width
-        kernel = np.exp(-0.5 * np.einsum("mci,mci->mc", apart, apart)).mean(axis=1)
+        others = np.exp(-0.5 * np.einsum("mci,mci->mc", apart, apart)).mean(axis=1)
         apart = (alpha_beta[mine] - own) / width
-        kernel = 0.5 * kernel + 0.5 * np.exp(-0.5 * np.sum(apart**2, axis=1))
-        density[mine] = kernel / np.prod(width)
+        itself = np.exp(-0.5 * np.sum(apart**2, axis=1))
+        weighted = 0.5 * flat[other[mine]] * (0.5 * itself + 0.5 * others)
+        even = 0.5 * flat[members].sum() / members.size * others
+        density[mine] = (weighted + even) / np.prod(width)
     alpha, beta = alpha_beta[:, 0], np.exp(alpha_beta[:, 1])
     inside = (alpha >= ALPHA[0]) & (alpha <= ALPHA[1]) & (beta >= BETA[0]) & (beta <= BETA[1])
     kept = hypotheses.take(other)
@@ -108,5 +110,5 @@ def closer(hypotheses: Hypotheses, weights: Floats, seed: int) -> tuple[Hypothes
         beta=np.clip(beta, *BETA),
         dimension=kept.dimension * kept.beta / np.clip(beta, *BETA),
     )
-    log = -np.log(density) - np.log(flat[other])
+    log = -np.log(density)
     return drawn, np.where(inside, log, -np.inf)
