@@ -24,6 +24,7 @@ from scaling_theory.sae.architectures import (
     pre_activations,
 )
 from scaling_theory.sae.kernels import PATHS, blocked, choose_path, gradients_for, threads
+from scaling_theory.sae.kernels.compiled import block_rows
 from scaling_theory.sae.kernels.units import KINDS, numbers_of, tanh
 from scaling_theory.sae.optimiser import Adam
 from scaling_theory.sae.weights import Weights
@@ -188,6 +189,31 @@ def test_blocked_gradients_are_those_of_autograd(
 def test_compiled_gradients_in_other_dimensions(kind, d):
     for seed, (n, rows) in enumerate([(1, 1), (7, 100), (64, 64), (129, 300)]):
         check_gradients("compiled", kind, n, d, rows, seed=seed)
+
+
+@pytest.mark.parametrize(
+    ("kind", "rows", "length"),
+    [
+        ("relu", 1023, 64),
+        ("relu", 1100, 128),
+        ("relu", 2085, 256),
+        ("jumprelu", 2085, 256),
+        ("tanh_jumprelu", 2085, 256),
+    ],
+)
+def test_compiled_gradients_with_blocks_of_every_length(kind, rows, length):
+    """Some end in the middle of a block, where rows that do not exist must count for nothing."""
+    assert block_rows(D, rows) == length
+    check_gradients("compiled", kind, 33, D, rows)
+
+
+def test_blocks_fit_the_first_cache():
+    for dimension in range(1, 65):
+        for batch_size in (1, 63, 1024, 2048, 10**6):
+            rows = block_rows(dimension, batch_size)
+            assert rows in (64, 128, 256)
+            assert rows == 64 or 2 * 4 * rows * dimension <= 16_384  # inputs and residuals
+            assert rows == 64 or batch_size // rows >= 8
 
 
 @pytest.mark.parametrize("path", ["compiled", "blocked"])
