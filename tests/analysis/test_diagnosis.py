@@ -136,7 +136,7 @@ def test_close_neighbours_speak_for_tiled_manifolds():
 
 
 def test_dead_latents_are_no_latents():
-    losses, rates = sae(*CASES["discrete"])
+    _, rates = sae(*CASES["discrete"])
     half = np.r_[rates, np.zeros(rates.size)]
     first = sth.diagnose(frequencies=rates, plan=False)
     again = sth.diagnose(frequencies=half, plan=False)

@@ -10,8 +10,8 @@ from scaling_theory.analysis.diagnosis.model import Hypotheses
 from scaling_theory.analysis.diagnosis.prior import closer, draws, log_prior
 
 PLAIN = {
-    "alpha": 0.5, "beta": 0.3, "share": 1.0, "first": 1.0, "count": 1e12, "theta": 0.0,
-    "dimension": 2.0, "angle": 3.0, "copies": 0.0,
+    "alpha": 0.5, "offset": 0.0, "beta": 0.3, "share": 1.0, "first": 1.0, "count": 1e12,
+    "theta": 0.0, "dimension": 2.0, "angle": 3.0, "copies": 0.0,
 }  # fmt: skip
 BUDGETS = np.array([30, 100, 1_000, 10_000, 1_000_000])
 
@@ -44,6 +44,22 @@ def test_excess_and_discovery_are_those_of_the_exact_solver(alpha, beta):
     found = one.discovered(BUDGETS)[0] - np.log([a.discovered for a in exact])
     assert np.abs(found).max() < 0.45  # at N = 30 few features: one more or less
     assert abs(found[-1]) < 0.3
+
+
+@pytest.mark.parametrize("offset", [3.0, 100.0])
+@pytest.mark.parametrize(("alpha", "beta"), [(0.5, 0.2), (0.5, 1.0), (1.0, 0.4)])
+def test_shifted_frequencies_too(alpha, beta, offset):
+    frequencies = sth.ZipfMandelbrotFrequencies(alpha, offset)
+    population = sth.Population(frequencies, default=sth.PowerLawCurve(beta=beta))
+    exact = [sth.allocate(population, int(n)) for n in BUDGETS]
+    one = hypothesis(alpha=alpha, beta=beta, offset=offset)
+    excess = one.excess(BUDGETS)[0] - np.log([a.excess_loss for a in exact])
+    assert np.ptp(excess) < 0.07
+    fractions = np.array([0.01, 0.03, 0.1, 0.3, 0.6, 0.9])
+    fired = sth.latent_frequencies(exact[3], overlap=1)
+    said = one.cells(float(BUDGETS[3])).log_frequencies(fractions)[0]
+    off = said - np.log(fired.at((fractions * BUDGETS[3]).astype(int)))
+    assert np.abs(off - off.mean()).max() < 0.5 * np.log(2.0)
 
 
 def mixture(alpha, beta, share, first, count):

@@ -1,8 +1,8 @@
 """The forward model of the diagnosis: many hypotheses at once, from parameters to what is seen.
 
-Features i = 1 ... count have frequencies i^-(1+alpha). A share of them are manifolds with the curve
-L(n) = (1+n)^-beta, spread evenly over the ranks from ``first`` on; the others are discrete. An SAE
-with N latents spends them optimally. From that follow, without a free choice,
+Features i = 1 ... count have frequencies (i + offset)^-(1+alpha). A share of them are manifolds
+with the curve L(n) = (1+n)^-beta, spread evenly over the ranks from ``first`` on; the others are
+discrete. An SAE with N latents spends them optimally. From that follow, without a free choice,
 
 - the excess loss E(N), up to a scale (and the loss up to a floor);
 - the firing frequencies p_i n^(theta - 1) of the n latents of feature i, up to a scale;
@@ -42,8 +42,8 @@ class Hypotheses:
 
     Attributes
     ----------
-    alpha
-        Frequencies are i^-(1+alpha).
+    alpha, offset
+        Frequencies are (i + offset)^-(1+alpha): Zipf's law, or Mandelbrot's.
     beta
         Curves of manifolds are (1+n)^-beta.
     share
@@ -61,6 +61,7 @@ class Hypotheses:
     """
 
     alpha: Floats
+    offset: Floats
     beta: Floats
     share: Floats
     first: Floats
@@ -102,7 +103,11 @@ class Hypotheses:
         many = np.diff(edges, axis=1) * (most > _EXACT + 1.0)[:, None]
         k = np.concatenate([np.broadcast_to(k, exact.shape), middle], axis=1)
         rank = self.first[:, None] + (k - 1.0) / share[:, None]
-        return -(1.0 + self.alpha)[:, None] * np.log(rank), np.concatenate([exact, many], axis=1)
+        return self._log_p(rank), np.concatenate([exact, many], axis=1)
+
+    def _log_p(self, rank: Floats) -> Floats:
+        """Logs of the frequencies at ranks (J, m)."""
+        return np.asarray(-(1.0 + self.alpha)[:, None] * np.log(rank + self.offset[:, None]))
 
     @cached_property
     def _manifold_count(self) -> Floats:
@@ -136,7 +141,8 @@ class Hypotheses:
 
     def _mass_beyond(self, rank: Floats) -> Floats:
         """Sum of i^-(1+alpha) over rank < i <= count: integral from half a rank on."""
-        low, high = np.floor(rank) + 0.5, self.count[:, None] + 0.5
+        low = np.floor(rank) + 0.5 + self.offset[:, None]
+        high = (self.count + 0.5 + self.offset)[:, None]
         alpha = self.alpha[:, None]
         span = np.log(np.maximum(high / low, 1.0))
         small = np.abs(alpha) < 1e-9
@@ -150,8 +156,9 @@ class Hypotheses:
         """N, excess and discovery over a grid of prices."""
         share = self.share
         rho = share * np.exp(self._log_first_gain / (1.0 + self.alpha)) + (1.0 - share)
-        top = np.log(MOST_LATENTS / rho)
-        log_x = np.linspace(0.0, 1.0, _GRID) * top[:, None]  # X: price^-(1/(1+alpha))
+        low, top = np.log1p(self.offset), np.log(MOST_LATENTS / rho + self.offset)
+        part = np.linspace(0.0, 1.0, _GRID)  # X: price^-(1/(1+alpha)), last rank + offset
+        log_x = low[:, None] + part * (top - low)[:, None]
         log_p, many = self._manifolds
         latents, excess = np.empty_like(log_x), np.empty_like(log_x)
         beta = self.beta[:, None]
@@ -161,11 +168,12 @@ class Hypotheses:
             weight = many * np.exp(log_p)
             latents[:, g] = np.sum(many * n, axis=1)
             excess[:, g] = np.sum(weight * np.exp(-beta * np.log1p(n)), axis=1)
-        rank = np.exp(log_x)
+        offset = self.offset[:, None]
+        rank = np.exp(log_x) - offset * (1.0 - 1e-12)  # the first rank is in at the first price
         discrete = self._discrete_upto(rank)
         latents += discrete
         excess += self._discrete_mass_beyond(rank)
-        worth = rank * np.exp(self._log_first_gain / (1.0 + self.alpha))[:, None]
+        worth = np.exp(log_x + (self._log_first_gain / (1.0 + self.alpha))[:, None]) - offset
         found = discrete + self._manifolds_upto(worth)
         return Table(log_x, np.log(np.maximum(latents, 1e-3)), np.log(np.maximum(excess, 1e-300)),
                      np.log(np.maximum(found, 1e-3)))  # fmt: skip
@@ -206,7 +214,7 @@ class Hypotheses:
         share = np.maximum(self.share, 1e-300)[:, None]
         first, most = self.first[:, None], self._manifold_count[:, None]
         # the last manifold with at least 1, 2, ..., FEW + 1 latents
-        cut = np.exp(log_x + self._log_gains(_FEW + 1) / slope)
+        cut = np.exp(log_x + self._log_gains(_FEW + 1) / slope) - self.offset[:, None]
         upto = np.minimum((cut - first) * share + 1.0, most)
         upto = np.where(self.share[:, None] > 0.0, np.maximum(upto, _EXACT + 0.5), _EXACT + 0.5)
         edges = _between(np.full_like(log_x, _EXACT + 0.5), upto[:, -1:], _TALL)
@@ -223,7 +231,7 @@ class Hypotheses:
             ],
             axis=1,
         )
-        log_p = -slope * np.log(first + (ranks - 1.0) / share)
+        log_p = self._log_p(first + (ranks - 1.0) / share)
         n = self._latents(log_p, -slope * log_x)
         worth = log_p[:, :_EXACT] + slope * log_x
         few = np.sum(worth[:, :, None] + self._log_gains(_FEW)[:, None, :] >= 0.0, axis=2)
@@ -231,7 +239,7 @@ class Hypotheses:
         n[:, _EXACT : _EXACT + _TALL] = np.maximum(n[:, _EXACT : _EXACT + _TALL], _FEW + 1.0)
         n[:, _EXACT + _TALL :] = np.repeat(_COLUMNS, _SPLIT)
 
-        rank = np.minimum(np.exp(log_x), self.count[:, None])
+        rank = np.minimum(np.exp(log_x) - self.offset[:, None], self.count[:, None])
         start = np.full_like(rank, _EXACT + 0.5)
         edges = np.concatenate(
             [
@@ -243,7 +251,7 @@ class Hypotheses:
         edges = np.minimum(edges, rank + 0.5)
         discrete = np.diff(edges, axis=1) * (1.0 - self.share)[:, None]
         middle = np.sqrt(edges[:, 1:] * edges[:, :-1])
-        return Cells(self, log_p, many, n, -slope * np.log(middle), discrete)
+        return Cells(self, log_p, many, n, self._log_p(middle), discrete)
 
     def _log_gains(self, most: int) -> Floats:
         """Logs of the gains of the first latents: (J, most)."""

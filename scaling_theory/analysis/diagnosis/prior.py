@@ -1,7 +1,8 @@
 """What is thought possible before anything is seen: draws of hypotheses, stated and fixed.
 
-alpha is uniform in [-0.4, 1.6], beta log-uniform in [0.03, 6]. One in four populations is all
-discrete, three in eight have nothing but manifolds, in the others the share of manifolds is
+alpha is uniform in [-0.4, 1.6], beta log-uniform in [0.03, 6]. Frequencies are Zipf's in three of
+five cases, otherwise Mandelbrot's, with a log-uniform offset in [0.5, 300]. One in four populations
+is all discrete, three in eight have nothing but manifolds, in the others the share of manifolds is
 log-uniform in [0.01, 1]. The number of features is log-uniform in [16, 1e12]. Half of the SAEs
 have no overlap; theta of the others is uniform in [0, 0.9]. The dimension of a manifold is 2/beta
 (what an ideal encoder would make of it; THEORY: Toy manifolds), times or divided by 1.6; neighbours
@@ -40,6 +41,7 @@ def draws(size: int = DRAWS, seed: int = SEED) -> Hypotheses:
     beta = log_uniform(*BETA)
     return Hypotheses(
         alpha=g.uniform(*ALPHA, size),
+        offset=np.where(g.random(size) < 0.6, 0.0, log_uniform(0.5, 300.0)),
         beta=beta,
         share=share,
         first=np.where(share > 0.0, late / np.where(share > 0.0, share, 1.0), 1.0),
