@@ -20,7 +20,7 @@ from scaling_theory.analysis.diagnosis.model import Hypotheses
 #: Errors of log loss, of log frequency and of shares of close neighbours that are never excluded.
 LOSS, FREQUENCY, CLOSE = 0.01, 0.2, 0.12
 #: Independent points that one curve of frequencies, one set of shares, is worth.
-FREE, FREE_CLOSE = 5.0, 2.0
+FREE, FREE_CLOSE = 4.0, 2.0
 
 _FLOORS = np.geomspace(1.0, 4e-3, 18)  # 1 - floor/smallest loss
 
