@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from scaling_theory._cli_files import numbers_of
 from scaling_theory._cli_output import json_option, print_values
 from scaling_theory._cli_types import Count
 
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 @click.argument("data", type=click.Path(path_type=Path))
 @click.option(
     "--column", help="Column of a CSV file with a header. [default: frequency, or the only one]"
+)
+@click.option(
+    "--key", help="Entry of an .npz or .safetensors file. [default: frequency, or the only one]"
 )
 @click.option("--log10", is_flag=True, help="The data are log10(frequency + 1e-10).")
 @click.option(
@@ -52,9 +56,19 @@ if TYPE_CHECKING:
 @click.option("--seed", type=Count(), default=0, show_default=True, help="Of the p-value.")
 @json_option
 def frequencies(
-    data: Path, column: str | None, log10: bool, compare: bool, as_json: bool, **given: Any
+    data: Path,
+    column: str | None,
+    key: str | None,
+    log10: bool,
+    compare: bool,
+    as_json: bool,
+    **given: Any,
 ) -> None:
-    """Slope, tail and noise of the firing frequencies in DATA: a CSV, text or .npy file.
+    """Slope, tail and noise of the firing frequencies in DATA.
+
+    DATA is a CSV file, a text file, .npy, .npz, .safetensors, or the folder or file of a published
+    SAE that comes with frequencies (SAELens). SAELens's sparsity.safetensors holds log10(f + 1e-10)
+    and is read as that.
 
     slope: of ln frequency against ln rank, least squares between the two ranks. by_rank: the same
     by maximum likelihood. corrected: without the noise of counting (with --samples). exponent: of
@@ -63,21 +77,17 @@ def frequencies(
     of features: if latents were features, 1 + alpha = -slope; or read as alpha = -slope.
     pathological_below: the beta below which SAEs on such features scale pathologically.
     """
-    values = _read(data, column)
-    if log10:
-        import numpy as np
-
-        # rounding of the logarithm leaves a dead latent within 1e-15 of 0
-        values = 10.0 ** np.asarray(values) - 1e-10
-        values = np.where(np.abs(values) < 1e-15, 0.0, values)
+    read = numbers_of("DATA", data, column=column, key=key, log10=log10)
     from scaling_theory.fitting.frequencies import compare_tails, fit_frequencies
 
     try:
-        fit = fit_frequencies(values, progress=sys.stderr.isatty(), **given)
+        fit = fit_frequencies(read.values, progress=sys.stderr.isatty(), **given)
         others = compare_tails(fit.tail) if compare else None
     except ValueError as error:
         raise click.UsageError(_as_option(str(error))) from error
     shown = _values(fit)
+    if read.note:
+        shown["note"] = read.note
     shown["readings"] = fit.readings().to_dict("records")
     shown["stretches"] = fit.by_rank.stretches.to_dict("records")
     if others is not None:
@@ -123,36 +133,6 @@ def _values(fit: FrequencyFit) -> dict[str, Any]:
         "status": fit.status,
         "message": fit.message,
     }
-
-
-def _read(path: Path, column: str | None) -> Any:
-    """Read a column of numbers; nothing is unpickled."""
-    if not path.is_file():
-        raise click.UsageError(f"DATA must be a file, got {str(path)!r}")
-    import numpy as np
-    import pandas as pd
-
-    suffix = path.suffix.lower()
-    if suffix != ".csv" and column is not None:
-        raise click.UsageError(f"--column is for CSV files, got {path.name}")
-    try:
-        if suffix == ".npy":
-            return np.load(path, allow_pickle=False)
-        if suffix != ".csv":
-            return np.loadtxt(path, ndmin=1)
-        table = pd.read_csv(path)
-    except (ValueError, pd.errors.ParserError) as error:
-        raise click.UsageError(f"{path} is not readable as numbers: {error}") from None
-    if column is None:
-        column = table.columns[0] if len(table.columns) == 1 else "frequency"
-    if column not in table:
-        raise click.UsageError(
-            f"--column must name a column among {list(table.columns)}, got {column!r}"
-        )
-    try:
-        return pd.to_numeric(table[column]).to_numpy(dtype=float)
-    except (ValueError, TypeError) as error:
-        raise click.UsageError(f"column {column!r} must hold numbers: {error}") from None
 
 
 def _as_option(message: str) -> str:

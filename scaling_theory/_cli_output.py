@@ -29,10 +29,17 @@ def print_values(values: dict[str, Any], as_json: bool) -> None:
         elif key not in tables and value != "":
             click.echo(key.ljust(20) + (f"{value:,}" if isinstance(value, int) else str(value)))
     for rows in tables.values():
-        import pandas as pd
+        click.echo("")
+        print_table(rows)
 
-        text = pd.DataFrame(rows).to_string(index=False, float_format="{:.6g}".format)
-        click.echo(f"\n{text}")
+
+def print_table(rows: Any, indent: str = "", digits: int = 6) -> None:
+    """Print a DataFrame, or rows, as people read it."""
+    import pandas as pd
+
+    shown = f"{{:.{digits}g}}".format
+    text = pd.DataFrame(rows).to_string(index=False, float_format=shown)
+    click.echo("\n".join(indent + line for line in text.splitlines()))
 
 
 def finite(value: Any) -> Any:

@@ -16,6 +16,9 @@ from typing import Any
 import click
 
 import scaling_theory as st
+from scaling_theory._cli_diagnose import diagnose
+from scaling_theory._cli_fit import fit
+from scaling_theory._cli_frequencies import frequencies
 from scaling_theory._cli_output import finite, json_option, print_values
 from scaling_theory._cli_problem import population_from, problem_options
 from scaling_theory._cli_train import train
@@ -173,77 +176,8 @@ def simulate(latents: list[int], output: Path | None, as_json: bool, **problem: 
         raise KeyboardInterrupt
 
 
-@app.command()
-@click.argument("data")
-@click.option("--n", "n_column", default="n", show_default=True, help="Column of the widths.")
-@click.option(
-    "--loss", "loss_column", default="loss", show_default=True, help="Column of the losses."
-)
-@click.option(
-    "--where", multiple=True, metavar="COLUMN=VALUE", help="Keep matching rows only; repeatable."
-)
-@click.option("--floor", default="free", show_default=True, help="free, zero, or a number.")
-@click.option("--level", type=float, default=0.95, show_default=True, help="Of the intervals.")
-@click.option("--seed", type=Count(), default=0, show_default=True, help="Of the bootstrap.")
-@json_option
-def fit(
-    data: str,
-    n_column: str,
-    loss_column: str,
-    where: Sequence[str],
-    floor: str,
-    level: float,
-    seed: int,
-    as_json: bool,
-) -> None:
-    """Fit loss = scale n^-exponent + floor to DATA: a CSV file or a built-in data set.
-
-    Errors are taken as proportional to the loss; intervals are profile intervals. Built-in data:
-    oneill2024_table2 (with --loss normalised_mse --where corpus=astro-ph --where k=16).
-    """
-    table = _table(data)
-    for condition in where:
-        column, equals, value = condition.partition("=")
-        if not equals or column not in table:
-            raise click.UsageError(
-                f"--where takes COLUMN=VALUE with a column among {list(table.columns)}, "
-                f"got {condition!r}"
-            )
-        table = table[table[column].map(lambda cell, v=value: _same(cell, v))]
-    if table.empty:
-        raise click.UsageError(f"no row of {data} is left" + " by --where" * bool(where))
-    for option, column in (("--n", n_column), ("--loss", loss_column)):
-        if column not in table:
-            raise click.UsageError(
-                f"{option} must name a column among {list(table.columns)}, got {column!r}"
-            )
-    given: Any = floor
-    if floor not in ("free", "zero"):
-        try:
-            given = float(floor)
-        except ValueError:
-            raise click.UsageError(
-                f"--floor must be free, zero or a number, got {floor!r}"
-            ) from None
-    found = st.fit_power_law(
-        _numbers(table, n_column), _numbers(table, loss_column), floor=given, level=level, seed=seed
-    )
-    print_values(
-        {
-            "exponent": found.exponent,
-            "scale": found.scale,
-            "floor": found.floor,
-            "intervals": {name: list(ends) for name, ends in found.intervals.items()},
-            "status": found.status,
-            "message": found.message,
-            "points": found.n_points,
-            "level": found.level,
-        },
-        as_json,
-    )
-
-
-app.add_command(train)
+for command in (train, fit, frequencies, diagnose):
+    app.add_command(command)
 
 
 @app.command(name="reproduce")
@@ -317,38 +251,6 @@ def _fail(message: str) -> None:
     message = message.replace("; count= allows more", "; --features allows more")
     click.echo(f"scaling-theory: error: {' '.join(message.split())}", err=True)
     sys.exit(2)
-
-
-def _table(data: str) -> Any:
-    import pandas as pd
-
-    if data in st.datasets.names():
-        return st.datasets.load(data)
-    path = Path(data)
-    if not path.is_file():
-        raise click.UsageError(
-            f"DATA must be a CSV file or one of {', '.join(st.datasets.names())}, got {data!r}"
-        )
-    try:
-        return pd.read_csv(path)
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise click.UsageError(f"{data} is not a readable CSV file: {error}") from None
-
-
-def _numbers(table: Any, column: str) -> Any:
-    import pandas as pd
-
-    try:
-        return pd.to_numeric(table[column]).to_numpy(dtype=float)
-    except (ValueError, TypeError) as error:
-        raise click.UsageError(f"column {column!r} must hold numbers: {error}") from None
-
-
-def _same(cell: Any, value: str) -> bool:
-    try:
-        return float(cell) == float(value)
-    except ValueError:
-        return str(cell) == value
 
 
 if __name__ == "__main__":

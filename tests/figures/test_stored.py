@@ -234,6 +234,7 @@ def test_quick_rows_are_all_there_and_no_others(name: str) -> None:
 @pytest.mark.parametrize("name", sweeps.SWEEPS)
 def test_stored_files_belong_to_the_sweeps(name: str) -> None:
     wanted = {f"{sweep}_{preset}.csv" for sweep in sweeps.SWEEPS for preset in ("quick", "paper")}
+    wanted |= {f"diagnosis_{judged}.csv" for judged in ("blind", "trained")}
     assert {file.name for file in stored.FOLDER.glob("*.csv")} <= wanted
     keys = {spec.key for spec in sweeps.SWEEPS[name]("paper")}
     assert set(stored.read(name, "paper")) <= keys

@@ -119,7 +119,7 @@ def _weight(place: int, rows: Sequence[Any]) -> str:
 
 
 def _exponents(diagnosis: Diagnosis, ax: Axes) -> None:
-    """Median and interval of each exponent as a cross, and the line between the regimes."""
+    """Draws from the posterior, medians as a cross, and the line between the regimes."""
     table: Any = diagnosis.parameters.to_dict(orient="index")
     alpha, beta = table["alpha"], table["beta"]
     left, right = min(-0.2, alpha["low"]) - 0.1, max(1.0, alpha["high"]) + 0.1
@@ -132,6 +132,11 @@ def _exponents(diagnosis: Diagnosis, ax: Axes) -> None:
         linewidth=0.0,
     )  # fmt: skip
     ax.plot(line, line, color=_INK, linewidth=1.2)
+    drawn = diagnosis.posterior
+    ax.plot(
+        drawn["alpha"], np.minimum(drawn["beta"], without), ".", color="#4A4A4A", markersize=3,
+        alpha=0.45, zorder=3,
+    )  # fmt: skip
     style: dict[str, Any] = {"color": _INK, "linewidth": 1.8, "markersize": 9, "zorder": 4}
     ax.plot([alpha["low"], alpha["high"]], [middle, middle], marker="|", **style)
     ax.plot([alpha["median"]] * 2, [least, most], marker="_", **style)
@@ -153,7 +158,7 @@ def _exponents(diagnosis: Diagnosis, ax: Axes) -> None:
         xlim=(left, right), ylim=(0.0, top),
         xlabel=r"$\alpha$: frequencies $i^{-(1+\alpha)}$",
         ylabel=r"$\beta$: loss of manifolds $(1+n)^{-\beta}$",
-        title="Exponents: medians and 95% intervals, each by itself",
+        title="Exponents: posterior (dots), medians and 95% intervals",
     )  # fmt: skip
     _small(ax)
 

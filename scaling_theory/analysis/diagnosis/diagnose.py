@@ -24,7 +24,13 @@ from scaling_theory.analysis.diagnosis import evidence, likelihood
 from scaling_theory.analysis.diagnosis.model import Hypotheses
 from scaling_theory.analysis.diagnosis.next_step import further
 from scaling_theory.analysis.diagnosis.prior import closer, draws, log_prior
-from scaling_theory.analysis.diagnosis.result import CALL, Diagnosis, Piece, posterior_table
+from scaling_theory.analysis.diagnosis.result import (
+    CALL,
+    Diagnosis,
+    Piece,
+    posterior_draws,
+    posterior_table,
+)
 
 _Seen = TypeVar("_Seen")
 
@@ -94,9 +100,12 @@ def diagnose(
     if decoder is not None:
         cosines, dimension = _cosines_of(decoder)
     close = _three(evidence.read_close(cosines, dimension))
+    few = frequencies is not None and not rates
     if losses is None and not rates and not close:
         raise ValueError(
-            "at least one of widths_losses, frequencies, decoder and cosines is needed"
+            f"frequencies {evidence.TOO_FEW}"
+            if few
+            else "at least one of widths_losses, frequencies, decoder and cosines is needed"
         )
 
     hypotheses, proposed = draws(), np.zeros(draws().size)
@@ -132,10 +141,12 @@ def diagnose(
     return Diagnosis(
         probabilities={"benign": 1.0 - pathological, "pathological": pathological},
         verdict=_verdict(pathological, worst),
-        message=_message(pathological, worst, alone),
+        message=_message(pathological, worst, alone)
+        + f"; frequencies are left out, which {evidence.TOO_FEW}" * few,
         prior=probability,
         evidence=tuple(alone.values()),
         parameters=posterior_table(hypotheses, weights, at),
+        posterior=posterior_draws(hypotheses, weights),
         width=at,
         effective_draws=effective,
         further=steps,

@@ -25,6 +25,10 @@ FEWEST = 10
 #: Values of the cosine above which latents are counted.
 COSINES = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 _POINTS = 12
+TOO_FEW = (
+    f"must have at least 8 latents with {FEWEST} firings, and three times as many as a hundredth "
+    f"of those that fire: count over more samples"
+)
 
 
 class Losses(NamedTuple):
@@ -104,7 +108,7 @@ def read_losses(given: Any) -> Losses | None:
 
 
 def read_frequencies(given: Any, samples: Any = None) -> list[Frequencies]:
-    """Check one array of frequencies, or several by width."""
+    """Check one array of frequencies, or several by width; those that tell nothing are left out."""
     tokens = None if samples is None else _validate.whole("samples", samples, low=1)
     found = []
     for width, values in _by_width("frequencies", given):
@@ -127,11 +131,6 @@ def read_frequencies(given: Any, samples: Any = None) -> list[Frequencies]:
         log_f = np.log(alive[ranks - 1])
         fractions = (ranks - 0.5) / alive.size
         found.append(Frequencies(width, int(alive.size), fractions, log_f))
-    if given is not None and not found:
-        raise ValueError(
-            f"frequencies must have at least 8 latents with {FEWEST} firings, and three times as "
-            f"many as a hundredth of those that fire: count over more samples"
-        )
     return found
 
 

@@ -1,8 +1,8 @@
 """What is thought possible before anything is seen: draws of hypotheses, stated and fixed.
 
 alpha is uniform in [-0.4, 1.6], beta log-uniform in [0.03, 6]. Frequencies are Zipf's in three of
-five cases, otherwise Mandelbrot's, with a log-uniform offset in [0.5, 300]. One in four populations
-is all discrete, three in eight have nothing but manifolds, in the others the share of manifolds is
+five cases, otherwise Mandelbrot's, with a log-uniform offset in [0.5, 300]. One in five populations
+is all discrete, one in four has nothing but manifolds, in the others the share of manifolds is
 log-uniform in [0.01, 1]. The number of features is log-uniform in [16, 1e12]. Half of the SAEs
 have no overlap; theta of the others is uniform in [0, 0.9]. The dimension of a manifold is 2/beta
 (what an ideal encoder would make of it; THEORY: Toy manifolds), times or divided by 1.6; neighbours
@@ -36,7 +36,7 @@ def draws(size: int = DRAWS, seed: int = SEED) -> Hypotheses:
         return np.asarray(np.exp(g.uniform(math.log(low), math.log(high), size)))
 
     kind = g.random(size)
-    share = np.where(kind < 0.25, 0.0, np.where(kind < 0.625, 1.0, log_uniform(0.01, 1.0)))
+    share = np.where(kind < 0.2, 0.0, np.where(kind < 0.45, 1.0, log_uniform(0.01, 1.0)))
     late = share + (1.0 - share) * g.random(size)  # the k-th manifold is k/share - (1 - late)/share
     beta = log_uniform(*BETA)
     return Hypotheses(

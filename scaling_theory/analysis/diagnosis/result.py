@@ -57,6 +57,8 @@ class Diagnosis:
         What each kind says alone.
     parameters : DataFrame
         Posterior: one row a parameter, columns low, median, high (2.5%, 50%, 97.5%).
+    posterior : DataFrame
+        500 draws from the posterior, columns alpha, beta (inf where there are no manifolds), share.
     width : float
         Largest width seen; "piled" and "discovery_slope" in ``parameters`` are at this one.
     effective_draws : float
@@ -73,6 +75,7 @@ class Diagnosis:
     prior: float
     evidence: tuple[Piece, ...]
     parameters: pd.DataFrame
+    posterior: pd.DataFrame
     width: float
     effective_draws: float
     further: pd.DataFrame | None
@@ -84,7 +87,7 @@ class Diagnosis:
         return draw(self, ax)
 
     def as_dict(self) -> dict[str, Any]:
-        """Everything as numbers, texts and lists, for JSON."""
+        """Everything but the draws as numbers, texts and lists, for JSON."""
         return {
             "verdict": self.verdict,
             "message": self.message,
@@ -114,6 +117,16 @@ def posterior_table(hypotheses: Hypotheses, weights: Floats, width: float) -> pd
     }
     rows = {name: quantiles(v, weights, (0.025, 0.5, 0.975)) for name, v in values.items()}
     return pd.DataFrame.from_dict(rows, orient="index", columns=["low", "median", "high"])
+
+
+def posterior_draws(hypotheses: Hypotheses, weights: Floats, size: int = 500) -> pd.DataFrame:
+    """Draws that are equally likely, evenly spread over the weights."""
+    import pandas as pd
+
+    some = np.searchsorted(np.cumsum(weights), (np.arange(size) + 0.5) / size * weights.sum())
+    kept = hypotheses.take(np.minimum(some, weights.size - 1))
+    beta = np.where(kept.share > 0.0, kept.beta, np.inf)
+    return pd.DataFrame({"alpha": kept.alpha, "beta": beta, "share": kept.share})
 
 
 def quantiles(values: Floats, weights: Floats, at: tuple[float, ...]) -> list[float]:

@@ -32,6 +32,11 @@ _LARGE = 2500.0
 #: Smallest a - 1: a slope of -50.
 _LEAST_RISE = 0.02
 
+#: Distance times root n that one in a hundred samples of a continuous law reaches; of counts fewer.
+_REJECTED = 1.63
+
+_LOOKED = 100  # counts at which distributions are compared
+
 _DEVIATIONS = 12.0  # of a count above the smallest rate, from where on that rate is not felt
 
 
@@ -76,8 +81,10 @@ class CorrectedSlope:
 def corrected_slope(counts: Floats, first: int, last: int, level: float) -> CorrectedSlope | None:
     """Fit the rates of decreasing, positive counts between two ranks.
 
-    None where fewer than four different counts of at least 5 lie between them, or where they are
-    no power law at all: the best slope is steeper than -50.
+    None where fewer than four different counts of at least 5 lie between them, or where rates are
+    no power law: the best slope is steeper than -50, or the counts that the best law would give are
+    rejected at 0.01 by the distance of Kolmogorov and Smirnov. Where the curve is bent, a
+    correction that supposes a straight line would make a slope up.
     """
     from scipy.optimize import brentq
     from scipy.special import chdtri
@@ -89,7 +96,9 @@ def corrected_slope(counts: Floats, first: int, last: int, level: float) -> Corr
     if window is None or window.sample.values.size < 4:
         return None
     a, smallest, best = window.maximum()
-    if a < 1.0 + 1.01 * _LEAST_RISE:
+    if a < 1.0 + 1.01 * _LEAST_RISE or window.distance(a, smallest) > _REJECTED / math.sqrt(
+        used.size
+    ):
         return None
     floor = best - 0.5 * float(chdtri(1.0, 1.0 - level))
 
@@ -133,6 +142,20 @@ class Window:
         values, n = self.sample.values, self.sample.above[0]
         logs = self._log_weights(a, smallest, values)
         return float(self.sample.counts @ logs) - float(n) * self._log_total(a, smallest)
+
+    def distance(self, a: float, smallest: float) -> float:
+        """Largest distance between the law's distribution function and that of the counts."""
+        values, counts = self.sample.values, self.sample.counts
+        order = np.argsort(values)
+        upto = np.cumsum(counts[order]) / counts.sum()
+        some = np.unique(np.linspace(0, values.size - 1, _LOOKED).astype(np.int64))
+        total, gaps = self._log_total(a, smallest), [0.0]
+        for index in some:
+            first = float(values[order[index]]) + 1.0
+            if first <= self.high:
+                rest = Window(self.sample, first, self.high)._log_total(a, smallest)
+                gaps.append(abs(1.0 - math.exp(rest - total) - float(upto[index])))
+        return max(gaps)
 
     def profile(self, a: float) -> tuple[float, float]:
         """Largest log-likelihood at this a, and the smallest rate that has it."""

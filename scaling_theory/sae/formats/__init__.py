@@ -9,7 +9,7 @@
 :class:`PublishedSAE` encodes and decodes as the project that made the file does.
 """
 
-from scaling_theory.sae.formats._reading import FormatError
+from scaling_theory.sae.formats._errors import FormatError
 from scaling_theory.sae.formats.hub import fetch_sae
 from scaling_theory.sae.formats.load import FORMATS, load_sae
 from scaling_theory.sae.formats.published import PublishedSAE

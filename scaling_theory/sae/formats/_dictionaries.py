@@ -8,7 +8,8 @@ from typing import Any
 
 import torch
 
-from scaling_theory.sae.formats._reading import Entries, FormatError, one_dtype, setting, whole
+from scaling_theory.sae.formats._errors import FormatError, shown
+from scaling_theory.sae.formats._reading import Entries, one_dtype, setting, whole
 
 _STANDARD = ("AutoEncoder", "AutoEncoderNew")
 _BATCH, _MATRYOSHKA = "BatchTopKSAE", "MatryoshkaBatchTopKSAE"
@@ -111,8 +112,9 @@ def _check_groups(entries: Entries, n: int) -> None:
         return
     sizes = entries.value("group_sizes")
     found = sizes.tolist() if isinstance(sizes, torch.Tensor) else sizes
-    if not isinstance(found, list) or sum(found) != n:
-        raise FormatError(f"{entries.file}: group_sizes must sum to {n}, got {found!r}")
+    whole_sizes = isinstance(found, list) and all(type(size) is int for size in found)
+    if not whole_sizes or sum(found) != n:
+        raise FormatError(f"{entries.file}: group_sizes must sum to {n}, got {shown(found)}")
 
 
 def _k(where: Path, trainer: Mapping[str, Any]) -> Any:

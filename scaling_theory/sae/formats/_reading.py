@@ -8,21 +8,27 @@ from __future__ import annotations
 
 import contextlib
 import json
-import re
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, final
 
-import numpy as np
 import torch
+
+from scaling_theory.sae.formats._archive import opened
+from scaling_theory.sae.formats._errors import (
+    MAX_TEXT,
+    FormatError,
+    file_size,
+    kind,
+    names_shown,
+    read_text,
+    refusing,
+    shown,
+)
+from scaling_theory.sae.formats._state import StoredTensor, read_state
 
 #: Types that tensors may be stored in; they are read as float32, float64 as what it is.
 _FLOATS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
-
-
-class FormatError(ValueError):
-    """A file is not what its format says: the message names it, the entry and what is allowed."""
 
 
 @final
@@ -49,7 +55,8 @@ class Entries:
         """The same entries, under other names where ``to`` has them."""
         own = {to.get(name, name): name for name in self.names}
         if len(own) != len(self.names):
-            raise FormatError(f"{self.file}: entries {sorted(self.names)} name a tensor twice")
+            names = names_shown(sorted(self.names))
+            raise FormatError(f"{self.file}: entries {names} name a tensor twice")
         return Entries(self.file, list(own), lambda name: self._read(own[name]))
 
     def check(self, needed: Sequence[str], optional: Sequence[str] = ()) -> None:
@@ -60,9 +67,9 @@ class Entries:
             also = f" and perhaps {', '.join(optional)}" if optional else ""
             raise FormatError(
                 f"{self.file} must hold {', '.join(needed)}{also}, got "
-                f"{', '.join(sorted(self.names)) or 'nothing'}"
+                f"{names_shown(sorted(self.names)) or 'nothing'}"
                 + (f" (missing: {', '.join(missing)})" if missing else "")
-                + (f" (unknown: {', '.join(unknown)})" if unknown else "")
+                + (f" (unknown: {names_shown(unknown)})" if unknown else "")
             )
 
     def value(self, name: str) -> Any:
@@ -98,7 +105,7 @@ class Entries:
                 return tensor if tensor.dtype == torch.float64 else tensor.float()
             got = f"{tensor.dtype} of shape {tuple(tensor.shape)}"
         else:
-            got = f"a {type(value).__name__}"
+            got = kind(value)
         raise FormatError(
             f"{self.file}: {name} must be a tensor of shape {shape} in float16, bfloat16, float32 "
             f"or float64, got {got}"
@@ -129,20 +136,19 @@ def one_dtype(tensors: Mapping[str, torch.Tensor | None]) -> dict[str, torch.Ten
 @contextlib.contextmanager
 def npz_entries(file: Path) -> Iterator[Entries]:
     """Entries of a NumPy archive; arrays of objects, which are pickles, are refused."""
-    # opened here, so that it is closed where NumPy finds no archive in it
-    with file.open("rb") as content:
-        with _refusing(file, "a NumPy archive of plain arrays"):
-            archive = np.load(content, allow_pickle=False)
-        if not isinstance(archive, np.lib.npyio.NpzFile):
-            raise FormatError(f"{file} must be a NumPy archive (.npz), got a single array")
+    allowed = "a NumPy archive (.npz) of plain arrays"
+    with opened(file, allowed, compressed=True) as archive:
+        stored = {name.removesuffix(".npy"): name for name in archive.names}
+        if len(stored) < len(archive.names):
+            raise FormatError(
+                f"{file}: entries {names_shown(sorted(archive.names))} name an array twice"
+            )
 
         def read(name: str) -> Any:
-            with _refusing(file, "a NumPy archive of plain arrays"):
-                array = archive[name]
-            return torch.from_numpy(array) if array.dtype.kind in "iuf" else array
+            with refusing(file, allowed):
+                return archive.array(stored[name])
 
-        with archive:
-            yield Entries(file, archive.files, read)
+        yield Entries(file, list(stored), read)
 
 
 @contextlib.contextmanager
@@ -150,16 +156,29 @@ def safetensors_entries(file: Path) -> Iterator[Entries]:
     """Entries of a safetensors file."""
     from safetensors import safe_open
 
+    _check_header(file)
     with contextlib.ExitStack() as stack:
-        with _refusing(file, "a safetensors file"):
+        with refusing(file, "a safetensors file"):
             handle = stack.enter_context(safe_open(file, framework="pt", device="cpu"))
             names = list(handle.keys())
 
         def read(name: str) -> Any:
-            with _refusing(file, "a safetensors file"):
+            with refusing(file, "a safetensors file"):
                 return handle.get_tensor(name)
 
         yield Entries(file, names, read)
+
+
+def _check_header(file: Path) -> None:
+    """Hold the length that a safetensors header claims against the file, before it is read."""
+    size = file_size(file)
+    with file.open("rb") as content:
+        length = int.from_bytes(content.read(8), "little")
+    if size < 8 or length > min(size - 8, MAX_TEXT):
+        raise FormatError(
+            f"{file} must be a safetensors file with a header of at most {MAX_TEXT} bytes inside "
+            f"it, got {length} in a file of {size}"
+        )
 
 
 def torch_entries(file: Path) -> Entries:
@@ -168,85 +187,60 @@ def torch_entries(file: Path) -> Entries:
     Raises
     ------
     FormatError
-        If the file holds anything else. Nothing in it is run: what a pickle would call is refused
-        by torch.load(weights_only=True).
+        If the file holds anything else. Nothing in it is run: it is read as data.
     """
-    with (
-        _refusing(file, "a dictionary of tensors that torch.save wrote"),
-        warnings.catch_warnings(),
-    ):
-        # of protocols that torch.save does not write: what is in them is refused or read
-        warnings.simplefilter("ignore", UserWarning)
-        content = torch.load(file, map_location="cpu", weights_only=True)
-    return entries_of(file, content)
+    return entries_of(file, read_state(file))
 
 
 def entries_of(file: Path, content: Any, where: str = "") -> Entries:
     """Entries of a dictionary that was read from a file."""
     place = f"{where} of {file}" if where else str(file)
     if not isinstance(content, Mapping) or not all(isinstance(key, str) for key in content):
-        raise FormatError(f"{place} must be a dictionary with text as keys, got {_brief(content)}")
-    return Entries(file, list(content), content.__getitem__)
+        raise FormatError(f"{place} must be a dictionary with text as keys, got {kind(content)}")
+
+    def read(name: str) -> Any:
+        value = content[name]
+        return value.read() if isinstance(value, StoredTensor) else value
+
+    return Entries(file, list(content), read)
 
 
 def read_json(file: Path) -> dict[str, Any]:
     """Return the object that a JSON file holds."""
-    with _refusing(file, "JSON"):
-        content = json.loads(file.read_text(encoding="utf-8"))
+    with refusing(file, "JSON"):
+        content = json.loads(read_text(file))
     if not isinstance(content, dict):
-        raise FormatError(f"{file} must hold a JSON object, got {_brief(content)}")
+        raise FormatError(f"{file} must hold a JSON object, got {kind(content)}")
     return content
 
 
 def setting(file: Path, config: Mapping[str, Any], key: str, *allowed: Any) -> Any:
     """Return a setting that must be there; one of ``allowed``, if there are any."""
     if key not in config:
-        raise FormatError(f"{file} must have {key!r}, got {', '.join(map(repr, config))}")
+        raise FormatError(f"{file} must have {key!r}, got {_keys(config)}")
     value = config[key]
     if allowed and not any(value is a or (type(value) is type(a) and value == a) for a in allowed):
         one = "one of " if len(allowed) > 1 else ""
         raise FormatError(
-            f"{file}: {key} must be {one}{', '.join(map(repr, allowed))}, got {value!r}"
+            f"{file}: {key} must be {one}{', '.join(map(repr, allowed))}, got {shown(value)}"
         )
     return value
 
 
 def whole(file: Path, key: str, value: Any) -> int:
     """Return a value as a whole number of at least 1."""
-    if type(value) is not int or value < 1:
-        raise FormatError(f"{file}: {key} must be a whole number of at least 1, got {value!r}")
+    if type(value) is not int or not 1 <= value < 2**63:
+        got = shown(value)
+        raise FormatError(f"{file}: {key} must be a whole number of at least 1, got {got}")
     return value
+
+
+def _keys(config: Mapping[str, Any]) -> str:
+    """Keys of a configuration, for messages."""
+    return names_shown(map(repr, config)) or "nothing"
 
 
 def same_size(file: Path, key: str, value: Any, size: int, of: Path) -> None:
     """Raise FormatError unless a size in a configuration is that of the weights beside it."""
     if value != size or type(value) is bool:
-        raise FormatError(f"{file}: {key} must be {size}, as in {of.name}, got {value!r}")
-
-
-@contextlib.contextmanager
-def _refusing(file: Path, allowed: str) -> Iterator[None]:
-    """Turn whatever a decoder says about bad bytes into one sentence about the file."""
-    try:
-        yield
-    except (FormatError, FileNotFoundError, PermissionError, IsADirectoryError, MemoryError):
-        raise
-    # decoders of damaged or hostile bytes raise almost anything; it is refused, not hidden
-    except Exception as error:
-        raise FormatError(f"{file} must be {allowed}: {_reason(error)}") from error
-
-
-def _reason(error: Exception) -> str:
-    """Why a decoder failed, without its advice to unpickle."""
-    text = " ".join(str(error).split())
-    named = re.search(r"GLOBAL ([\w.]+)", text) or re.search(r"(?:class|function) ([\w.]+)", text)
-    if type(error).__name__ == "UnpicklingError":
-        what = f"it would call {named[1]}" if named else "it is damaged or holds other objects"
-        return f"{what}, and pickled code is never run"
-    if "allow_pickle" in text or "Object arrays" in text:
-        return "it holds pickled objects, and these are never run"
-    return text[:200] if text else type(error).__name__
-
-
-def _brief(value: Any) -> str:
-    return f"a {type(value).__name__}"
+        raise FormatError(f"{file}: {key} must be {size}, as in {of.name}, got {shown(value)}")

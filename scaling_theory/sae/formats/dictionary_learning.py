@@ -9,17 +9,17 @@ end.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from scaling_theory import _validate
 from scaling_theory.sae.formats import _dictionaries
+from scaling_theory.sae.formats._errors import FormatError, names_shown, shown
 from scaling_theory.sae.formats._reading import (
     Entries,
-    FormatError,
     entries_of,
     read_json,
     setting,
@@ -52,7 +52,7 @@ def read_entries(entries: Entries) -> PublishedSAE:
     if "dict_class" not in trainer:
         raise FormatError(
             f"{where} must say in trainer.dict_class what {file.name} holds, "
-            f"got {', '.join(map(repr, trainer)) or 'nothing'}"
+            f"got {names_shown(map(repr, trainer)) or 'nothing'}"
         )
     dict_class = setting(where, trainer, "dict_class", *_dictionaries.CLASSES)
     factor, message = _factor(file, run)
@@ -100,10 +100,10 @@ def _factor(file: Path, run: Entries | None) -> tuple[float, str]:
     value = run.value("norm_factor")
     if isinstance(value, torch.Tensor) and value.numel() == 1:
         value = value.item()
-    try:
-        factor = _validate.real("norm_factor", value, low=0.0, low_open=True)
-    except ValueError as error:
-        raise FormatError(f"{file}: {error}") from None
+    if type(value) not in (int, float) or not 0.0 < value < math.inf:
+        got = shown(value)
+        raise FormatError(f"{file}: norm_factor must be a number greater than 0, got {got}")
+    factor = float(value)
     if "optimizer" not in run:
         return 1.0, f"norm_factor {factor:g} was folded in when the file was saved"
     return factor, f"saved during training; norm_factor {factor:g} is folded into the biases"

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import torch
 
+from scaling_theory.sae.formats._errors import FormatError
 from scaling_theory.sae.formats._reading import (
     Entries,
-    FormatError,
     npz_entries,
     one_dtype,
     safetensors_entries,

@@ -12,7 +12,8 @@ from scaling_theory.sae.formats import (
     saelens,
     sparsify,
 )
-from scaling_theory.sae.formats._reading import FormatError, torch_entries
+from scaling_theory.sae.formats._errors import FormatError, names_shown
+from scaling_theory.sae.formats._reading import torch_entries
 from scaling_theory.sae.formats.published import PublishedSAE
 
 #: Formats that are read.
@@ -59,13 +60,25 @@ def load_sae(path: str | os.PathLike[str], *, format: str = "auto") -> Published
     FormatError
         A ValueError: if the files are of no known format, hold anything but tensors, numbers and
         text, lack an entry or have one that is not known, or if shapes, types, settings or
-        numbers are not those of the format.
+        numbers are not those of the format. A file that claims more than it holds is refused
+        before anything is allocated for it.
+    OSError
+        If a file can't be read, or there is not enough memory for what it does hold.
     """
     if format != "auto" and format not in FORMATS:
         raise ValueError(f"format must be 'auto' or one of {', '.join(FORMATS)}, got {format!r}")
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f"there is no SAE at {path}")
+    try:
+        return _read(path, format)
+    except FormatError:
+        raise
+    except ValueError as error:  # weights that fit each other, but make no SAE
+        raise FormatError(f"{path}: {error}") from error
+
+
+def _read(path: Path, format: str) -> PublishedSAE:  # noqa: A002
     if format != "auto":
         return _READERS[format](path)
     if path.is_dir():
@@ -88,7 +101,7 @@ def _of_folder(folder: Path) -> str:
     found = {_MARKS[name] for name in names if name in _MARKS}
     if len(found) == 1:
         return found.pop()
-    shown = ", ".join(names[:12]) + (", ..." if len(names) > 12 else "")
+    shown = names_shown(names)
     if found:
         raise FormatError(
             f"format must be given: {folder} holds files of {', '.join(sorted(found))} ({shown})"

@@ -8,9 +8,9 @@ from typing import Any
 
 import torch
 
+from scaling_theory.sae.formats._errors import FormatError
 from scaling_theory.sae.formats._reading import (
     Entries,
-    FormatError,
     entries_of,
     one_dtype,
     setting,

@@ -14,9 +14,9 @@ from typing import Any
 
 import torch
 
+from scaling_theory.sae.formats._errors import FormatError, shown
 from scaling_theory.sae.formats._reading import (
     Entries,
-    FormatError,
     one_dtype,
     read_json,
     safetensors_entries,
@@ -84,11 +84,12 @@ def _of_version_6(file: Path, stored: Mapping[str, Any]) -> dict[str, Any]:
     """Return a configuration under the names and with the defaults of version 6."""
     metadata = stored.get("metadata", {})
     if not isinstance(metadata, Mapping):
-        raise FormatError(f"{file}: metadata must be an object, got {metadata!r}")
+        raise FormatError(f"{file}: metadata must be an object, got {shown(metadata)}")
     version = str(stored.get("sae_lens_version") or metadata.get("sae_lens_version") or "0")
-    major = re.match(r"v?(\d+)", version)
+    major = re.match(r"v?([0-9]{1,6})(?![0-9])", version)
     if major is None:
-        raise FormatError(f"{file}: sae_lens_version must begin with a number, got {version!r}")
+        got = shown(version)
+        raise FormatError(f"{file}: sae_lens_version must begin with a number, got {got}")
     config = {
         "apply_b_dec_to_input": True,
         "normalize_activations": "none",
@@ -110,7 +111,8 @@ def _of_version_6(file: Path, stored: Mapping[str, Any]) -> dict[str, Any]:
     if activation == "topk":
         arguments = stored.get("activation_fn_kwargs") or {}
         if not isinstance(arguments, Mapping):
-            raise FormatError(f"{file}: activation_fn_kwargs must be an object, got {arguments!r}")
+            got = shown(arguments)
+            raise FormatError(f"{file}: activation_fn_kwargs must be an object, got {got}")
         config |= {"architecture": "topk", **({"k": arguments["k"]} if "k" in arguments else {})}
     # a flag in early versions
     normalise = config["normalize_activations"]
@@ -152,7 +154,7 @@ def _scaled(entries: Entries, config: Mapping[str, Any], decoder: torch.Tensor) 
     if config.get("finetuning_scaling_factor") is not True:
         raise FormatError(
             f"{entries.file}: scaling_factor must be 1 everywhere unless finetuning_scaling_factor "
-            f"is true in {CONFIG}, got {config.get('finetuning_scaling_factor')!r}"
+            f"is true in {CONFIG}, got {shown(config.get('finetuning_scaling_factor'))}"
         )
     return decoder * factor[:, None]
 

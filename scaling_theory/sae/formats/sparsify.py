@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from scaling_theory.sae.formats._errors import FormatError
 from scaling_theory.sae.formats._reading import (
     Entries,
-    FormatError,
     one_dtype,
     read_json,
     safetensors_entries,

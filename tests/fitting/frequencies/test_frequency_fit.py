@@ -11,6 +11,7 @@ from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import scaling_theory as sth
 from scaling_theory._cli_frequencies import frequencies
 from scaling_theory.fitting.frequencies import fit_frequencies
 
@@ -172,7 +173,7 @@ def test_command_reads_logarithms_and_compares(tmp_path):
             ("two.csv", "--column", "a", "--ranks", "1", "3", "--samples", "7"),
             "--samples must make",
         ),
-        (("words.txt",), "not readable as numbers"),
+        (("words.txt",), "must be readable as numbers"),
         (("words.txt", "--column", "a"), "--column is for CSV files"),
     ],
 )
@@ -192,3 +193,31 @@ def test_importing_loads_neither_numba_nor_scipy():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(("alpha", "beta"), [(0.2, 0.5), (0.5, 1.0), (0.5, 0.3)])
+def test_bent_curves_are_not_corrected_by_a_straight_line(alpha, beta):
+    """Latents that share features: rates are flat, then fall; slopes of -2 to -40 were made up."""
+    population = sth.Population(
+        sth.PowerLawFrequencies(alpha), default=sth.PowerLawCurve(beta=beta)
+    )
+    rates = sth.latent_frequencies(sth.allocate(population, 16_384), overlap=1).at(
+        np.arange(1, 16_385)
+    )
+    counts = np.random.default_rng(0).poisson(1e6 * rates)
+    found = fit_frequencies(counts / 1e6, samples=10**6, replicates=0)
+    assert found.corrected is None
+    assert found.status == "bent"
+
+
+def test_straight_curves_still_are():
+    """At 0.01 one in a hundred would be rejected of continuous data; of counts fewer."""
+    kept = 0
+    for seed in range(40):
+        g = np.random.default_rng(seed)
+        counts = g.poisson(3.0 * g.random(4_096) ** -0.74)
+        found = fit_frequencies(
+            counts / 1e7, ranks=(50, 3_000), samples=10**7, replicates=0, seed=seed
+        )
+        kept += found.corrected is not None
+    assert kept >= 37

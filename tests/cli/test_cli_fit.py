@@ -1,0 +1,146 @@
+"""``scaling-theory fit``: what the library's fits say, and no option without effect."""
+
+import functools
+import math
+
+import numpy as np
+import pytest
+
+import scaling_theory as sth
+from scaling_theory import _cli_fit
+from scaling_theory._cli_output import finite
+from scaling_theory.fitting import laws
+
+GPT2 = ["fit", "gpt2_layer8_widths", "--n", "width", "--loss", "variance_explained", "--explained"]
+TABLE = sth.datasets.load("gpt2_layer8_widths")
+N = TABLE["width"].to_numpy(dtype=float)
+LOSS = 1.0 - TABLE["variance_explained"].to_numpy()
+
+
+def same(said, want):
+    """Equal numbers, where JSON has null for inf and nan."""
+    if isinstance(want, float) and not math.isfinite(want):
+        return said is None
+    return said == want
+
+
+def test_explained_variance_is_turned_into_a_loss(ask):
+    said = ask(*GPT2)
+    want = sth.fit_power_law(N, LOSS)
+    assert (said["exponent"], said["floor"]) == (want.exponent, want.floor)
+    assert said["intervals"]["exponent"] == list(want.intervals["exponent"])
+    assert said["bootstrap_intervals"] == {k: list(v) for k, v in want.bootstrap_intervals.items()}
+
+
+def test_the_seed_is_that_of_the_bootstrap(ask):
+    one, other = ask(*GPT2, "--seed", 1), ask(*GPT2, "--seed", 2)
+    assert one["intervals"] == other["intervals"]
+    assert one["bootstrap_intervals"] != other["bootstrap_intervals"]
+    want = sth.fit_power_law(N, LOSS, seed=1).bootstrap_intervals["exponent"]
+    assert one["bootstrap_intervals"]["exponent"] == list(want)
+
+
+@pytest.mark.parametrize("name", ["power law", "critical power law + floor", "exponential + floor"])
+def test_a_law_by_name(ask, name):
+    said = ask(*GPT2, "--law", name, "--level", 0.8)
+    want = sth.fit_law(N, LOSS, name, level=0.8)
+    assert said["law"] == name
+    for parameter, value in want.estimates.items():
+        assert same(said[parameter], value)
+        assert all(map(same, said["intervals"][parameter], want.intervals[parameter]))
+    if want.exponent is None:
+        assert "exponent" not in said
+    else:
+        assert said["exponent"] == want.exponent[0]
+        assert said["intervals"]["exponent"] == pytest.approx(want.exponent[1:])
+    assert (said["status"], said["message"], said["level"]) == (want.status, want.message, 0.8)
+
+
+def test_every_law_has_a_name_here(run):
+    _, out, _ = run("fit", "--help")
+    text = " ".join(out.split())
+    for name in laws.names():
+        assert name in text
+
+
+def test_huber(ask):
+    loss = LOSS.copy()
+    said = ask(*GPT2, "--huber", 0.001, "--floor", "zero")
+    want = sth.fit_power_law(N, loss, huber=0.001, floor="zero")
+    assert (said["exponent"], said["huber"]) == (want.exponent, 0.001)
+    assert said["exponent"] != sth.fit_power_law(N, loss, floor="zero", replicates=0).exponent
+    law = ask(*GPT2, "--huber", 0.001, "--law", "power law")
+    assert law["exponent"] == sth.fit_law(N, loss, "power law", huber=0.001).exponent[0]
+
+
+def test_compare(ask, run, monkeypatch):
+    # all laws take seconds
+    few = functools.partial(sth.compare_laws, laws=["power law", "power law + floor"])
+    monkeypatch.setattr(_cli_fit, "compare_laws", few)
+    said = ask(*GPT2, "--compare")
+    want = few(N, LOSS)
+    assert said["laws"] == finite(want.to_dict("records"))
+    assert said["message"] == want.attrs["message"]
+    assert said["indistinguishable"] == list(want.attrs["indistinguishable"])
+    assert said["held_out"] == 2
+    assert ask(*GPT2, "--compare", "--leave-largest", 3)["held_out"] == 3
+    _, out, _ = run(*GPT2, "--compare")
+    assert want.attrs["message"] in out
+    lines = out.splitlines()
+    assert lines[1].lstrip().startswith(want["law"][0])
+
+
+def test_leave_largest(ask, run):
+    rows = ask(*GPT2, "--leave-largest", "1,2", "--floor", "zero")["left_out"]
+    want = sth.leave_largest(N, LOSS, [1, 2], floor="zero")
+    assert rows == want.to_dict("records")
+    assert [row["dropped"] for row in rows] == [1, 2, 2]
+    _, out, _ = run(*GPT2, "--leave-largest", 1)
+    assert "inside" in out.splitlines()[0]
+
+
+def test_bands(ask):
+    rows = ask(*GPT2, "--band", "1e5,1e6")["band"]
+    fit = sth.fit_power_law(N, LOSS, replicates=0)
+    at = np.array([1e5, 1e6])
+    for name, ends in {
+        "low": ("low", "high"),
+        "measured": ("measured_low", "measured_high"),
+    }.items():
+        want = fit.band(at) if name == "low" else fit.prediction(at)
+        assert np.allclose([[row[e] for row in rows] for e in ends], want, rtol=1e-12)
+    assert [row["n"] for row in rows] == [100_000, 1_000_000]
+    law = ask(*GPT2, "--law", "power law + floor", "--band", "1e5")["band"]
+    want = sth.fit_law(N, LOSS, "power law + floor").band([1e5])
+    assert [law[0][k] for k in ("law", "low", "high")] == [float(v[0]) for v in want]
+
+
+WRONG = {
+    "law": (["--law", "cubic"], ["--law", "cubic", "power law + floor"]),
+    "law and compare": (["--law", "power law", "--compare"], ["--compare", "power law"]),
+    "law and left out": (["--law", "power law", "--leave-largest", "1"], ["--leave-largest"]),
+    "floor of a law": (["--law", "power law", "--floor", "zero"], ["--floor", "zero"]),
+    "floor": (["--floor", "up"], ["--floor", "'up'", "free", "zero"]),
+    "floor above": (["--floor", "0.5"], ["--floor", "0.5", "below every loss"]),
+    "seed of none": (["--compare", "--seed", "1"], ["--seed", "bootstrap"]),
+    "band of none": (["--compare", "--band", "5"], ["--band"]),
+    "band": (["--band", "0,5"], ["--band", "0", "at least 1"]),
+    "huber": (["--huber", "-1"], ["--huber", "-1", "greater than 0"]),
+    "level": (["--level", "1.5"], ["--level", "1.5", "(0, 1)"]),
+    "all left out": (["--leave-largest", "6"], ["--leave-largest", "6"]),
+    "none left out": (["--leave-largest", "0"], ["--leave-largest", "0"]),
+    "several held out": (["--compare", "--leave-largest", "1,2"], ["--leave-largest", "[1, 2]"]),
+    "more held out than there are": (["--compare", "--leave-largest", "8"], ["--leave-largest"]),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_refused(refuses, name):
+    options, fragments = WRONG[name]
+    refuses([*GPT2, *options], *fragments)
+
+
+def test_explained_variance_of_all_is_no_loss(refuses, tmp_path):
+    path = tmp_path / "explained.csv"
+    path.write_text("n,explained\n1,0.5\n2,0.7\n4,1.0\n8,1.0\n")
+    refuses(["fit", path, "--loss", "explained", "--explained"], "loss", "greater than 0", "0.0")

@@ -1,0 +1,163 @@
+"""``scaling-theory frequencies``: every kind of file, none of them unpickled."""
+
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as some
+from safetensors.torch import save_file
+
+import scaling_theory as sth
+from scaling_theory import _cli_files as files
+from scaling_theory.sae.formats import PublishedSAE, save_sae
+
+RATES = np.concatenate([0.3 * np.arange(1.0, 397.0) ** -0.9, np.zeros(4)])[::-1].copy()
+RANKS = ["--ranks", 10, 300, "--replicates", 0]
+
+
+def write(folder, kind):
+    """Write RATES in one of the ways; return what to give to the command."""
+    path = folder / f"rates.{kind}"
+    if kind == "csv":
+        path.write_text(
+            "latent,frequency\n" + "\n".join(f"{i},{v!r}" for i, v in enumerate(RATES.tolist()))
+        )
+    elif kind == "txt":
+        np.savetxt(path, RATES)
+    elif kind == "npy":
+        np.save(path, RATES)
+    elif kind == "npz":
+        np.savez(path, frequency=RATES, other=RATES[:3])
+    elif kind == "safetensors":
+        save_file({"rates": torch.from_numpy(RATES)}, path)
+    return path
+
+
+@pytest.mark.parametrize("kind", ["csv", "txt", "npy", "npz", "safetensors"])
+def test_every_kind_of_file(ask, tmp_path, kind):
+    said = ask("frequencies", write(tmp_path, kind), *RANKS)
+    want = sth.fit_frequencies(RATES, ranks=(10, 300), replicates=0)
+    assert said["slope"] == pytest.approx(want.slope, rel=1e-12)
+    assert said["intervals"]["exponent"] == pytest.approx(want.tail.interval, rel=1e-9)
+    assert (said["latents"], said["dead"]) == (400, 4)
+
+
+def test_a_column_and_an_entry_by_name(ask, tmp_path):
+    table = tmp_path / "table.csv"
+    table.write_text("a,b\n" + "\n".join(f"1,{v!r}" for v in RATES.tolist()))
+    archive = tmp_path / "archive.npz"
+    np.savez(archive, a=np.ones(400), b=RATES)
+    want = sth.fit_frequencies(RATES, ranks=(10, 300), replicates=0).slope
+    assert ask("frequencies", table, "--column", "b", *RANKS)["slope"] == pytest.approx(want)
+    assert ask("frequencies", archive, "--key", "b", *RANKS)["slope"] == pytest.approx(want)
+
+
+def saelens(folder):
+    n, d = RATES.size, 8
+    decoder = torch.ones(n, d)
+    rates = torch.from_numpy(RATES).float()
+    sae = PublishedSAE(
+        decoder.clone(), torch.zeros(n), decoder, torch.zeros(d), "relu", frequencies=rates
+    )
+    return save_sae(sae, folder / "sae")
+
+
+def test_an_sae_and_its_sparsity(ask, run, tmp_path):
+    folder = saelens(tmp_path)
+    whole = ask("frequencies", folder, *RANKS)
+    part = ask("frequencies", folder / "sparsity.safetensors", *RANKS)
+    want = sth.fit_frequencies(RATES.astype(np.float32), ranks=(10, 300), replicates=0)
+    for said in (whole, part):
+        assert said["slope"] == pytest.approx(want.slope, abs=1e-5)
+        assert said["dead"] == 4
+    assert "log10(frequency + 1e-10)" in part["note"]
+    assert "SAELens" in whole["note"]
+    _, out, _ = run("frequencies", folder, *RANKS)
+    assert whole["note"] in out
+
+
+def test_logarithms_by_option(ask, tmp_path):
+    path = tmp_path / "log.npy"
+    np.save(path, np.log10(RATES + 1e-10))
+    said = ask("frequencies", path, "--log10", *RANKS)
+    want = sth.fit_frequencies(RATES, ranks=(10, 300), replicates=0)
+    assert said["slope"] == pytest.approx(want.slope, rel=1e-6)
+    assert said["dead"] == 4
+
+
+@given(
+    some.lists(some.just(0.0) | some.floats(-9, 0).map(lambda e: 10.0**e), min_size=1),
+    some.sampled_from([np.float32, np.float64]),
+)
+def test_logarithms_come_back(rates, dtype):
+    rates = np.array(rates)
+    log = np.log10(rates + files.SHIFT).astype(dtype)
+    back = files._unlogged("DATA", "file", log)
+    # rounding of a float32 logarithm of up to 10, and of the sum before it
+    assert np.allclose(back, rates, rtol=1e-5, atol=1e-15)
+    assert np.array_equal(back == 0.0, rates == 0.0)
+    assert back.max() <= 1.0
+
+
+class Trap:
+    """Unpickling would call this."""
+
+    def __reduce__(self):
+        return (pytest.fail, ("a file was unpickled",))
+
+
+@pytest.mark.parametrize("kind", ["npy", "npz", "txt", "safetensors", "pt"])
+def test_nothing_is_unpickled(refuses, tmp_path, kind):
+    path = tmp_path / f"trap.{kind}"
+    array = np.empty(1, dtype=object)
+    array[0] = Trap()
+    if kind == "npy":
+        np.save(path, array, allow_pickle=True)
+    elif kind == "npz":
+        np.savez(path, frequency=array)
+    else:
+        path.write_bytes(pickle.dumps(Trap()))
+    refuses(["frequencies", path], "DATA", f"trap.{kind}")
+
+
+def test_refused(refuses, tmp_path):
+    table, archive = write(tmp_path, "csv"), write(tmp_path, "npz")
+    array, tensors = write(tmp_path, "npy"), write(tmp_path, "safetensors")
+    refuses(["frequencies", tmp_path / "no.npy"], "DATA", "no.npy")
+    refuses(["frequencies", table, "--column", "x"], "--column", "'x'", "frequency")
+    refuses(["frequencies", table, "--key", "x"], "--key", "rates.csv")
+    refuses(["frequencies", archive, "--key", "x"], "--key", "'x'", "other")
+    refuses(["frequencies", tensors, "--key", "x"], "--key", "'x'", "rates")
+    refuses(["frequencies", array, "--column", "x"], "--column", "CSV", "rates.npy")
+    refuses(["frequencies", array, "--log10"], "DATA", "log10", "-10 to 0")
+    refuses(["frequencies", array, "--ranks", 1, 1000], "--ranks", "396", "1000")
+    refuses(["frequencies", array, *RANKS, "--samples", 7], "--samples", "7")
+    refuses(["frequencies", array, *RANKS, "--level", 2], "--level", "2", "(0, 1)")
+    np.save(tmp_path / "square.npy", np.ones((3, 3)))
+    refuses(["frequencies", tmp_path / "square.npy"], "one number a latent", "(3, 3)")
+    (tmp_path / "empty.txt").write_text("")
+    refuses(["frequencies", tmp_path / "empty.txt"], "DATA", "empty.txt")
+    (tmp_path / "words.txt").write_text("one\ntwo\n")
+    refuses(["frequencies", tmp_path / "words.txt"], "DATA", "words.txt")
+    (tmp_path / "folder").mkdir()
+    refuses(["frequencies", tmp_path / "folder"], "DATA", "folder", "SAELens")
+
+
+def test_an_sae_without_frequencies(refuses, tmp_path):
+    folder = saelens(tmp_path)
+    (folder / "sparsity.safetensors").unlink()
+    refuses(["frequencies", folder], "DATA", "frequencies", "there is no sparsity.safetensors")
+    refuses(["frequencies", folder, "--log10"], "--log10", "SAE")
+
+
+def test_for_people(run, tmp_path):
+    code, out, _ = run("frequencies", write(tmp_path, "npy"), *RANKS, "--compare")
+    assert code == 0
+    want = sth.fit_frequencies(RATES, ranks=(10, 300), replicates=0)
+    name, value = out.splitlines()[0].split()
+    assert name == "slope"
+    assert float(value) == pytest.approx(want.slope, rel=1e-9)
+    assert "zipf_exponent" in out
+    assert "verdict" in out
