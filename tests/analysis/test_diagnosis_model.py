@@ -10,8 +10,8 @@ from scaling_theory.analysis.diagnosis.model import Hypotheses
 from scaling_theory.analysis.diagnosis.prior import closer, draws, log_prior
 
 PLAIN = {
-    "alpha": 0.5, "offset": 0.0, "beta": 0.3, "share": 1.0, "first": 1.0, "count": 1e12,
-    "theta": 0.0, "dimension": 2.0, "angle": 3.0, "copies": 0.0,
+    "alpha": 0.5, "offset": 0.0, "tilt": 0.0, "beta": 0.3, "share": 1.0, "first": 1.0,
+    "count": 1e12, "theta": 0.0, "dimension": 2.0, "angle": 3.0, "copies": 0.0,
 }  # fmt: skip
 BUDGETS = np.array([30, 100, 1_000, 10_000, 1_000_000])
 
@@ -60,6 +60,16 @@ def test_shifted_frequencies_too(alpha, beta, offset):
     said = one.cells(float(BUDGETS[3])).log_frequencies(fractions)[0]
     off = said - np.log(fired.at((fractions * BUDGETS[3]).astype(int)))
     assert np.abs(off - off.mean()).max() < 0.5 * np.log(2.0)
+
+
+def test_magnitudes_are_felt_by_the_loss_and_not_by_firing():
+    """Discrete features: the loss sees i^-(1+alpha), firing i^-(1+alpha-tilt)."""
+    plain, tilted = hypothesis(share=0.0), hypothesis(share=0.0, tilt=0.3)
+    assert np.array_equal(plain.excess(BUDGETS), tilted.excess(BUDGETS))
+    at = np.array([0.1, 0.8])
+    for one, slope in ((plain, 1.5), (tilted, 1.2)):
+        log_f = one.cells(1e5).log_frequencies(at)[0]
+        assert -np.diff(log_f)[0] / np.log(8.0) == pytest.approx(slope, rel=0.02)
 
 
 def mixture(alpha, beta, share, first, count):
@@ -151,7 +161,7 @@ def test_the_prior_is_what_it_says():
     assert abs(weights @ drawn.pathological / weights.sum() - 0.3) < 1e-12
     assert drawn.alpha.min() >= -0.4
     assert drawn.alpha.max() <= 1.6
-    assert abs((drawn.share == 0.0).mean() - 0.25) < 0.03
+    assert abs((drawn.share == 0.0).mean() - 0.2) < 0.03
     assert (drawn.first[drawn.share == 1.0] == 1.0).all()
     assert (drawn.first >= 1.0 - 1e-12).all()
 
@@ -172,4 +182,4 @@ def test_drawing_closer_keeps_the_posterior():
         error = 4.0 / np.sqrt(1.0 / np.sum(w**2))
         assert abs(w @ h.alpha - 0.6) < 0.1 * error
         assert abs(w @ np.log(h.beta) + 1.0) < 0.3 * error
-        assert abs(w @ (h.share == 0.0) - 0.25) < error
+        assert abs(w @ (h.share == 0.0) - 0.2) < error

@@ -1,11 +1,13 @@
 """The forward model of the diagnosis: many hypotheses at once, from parameters to what is seen.
 
-Features i = 1 ... count have frequencies (i + offset)^-(1+alpha). A share of them are manifolds
-with the curve L(n) = (1+n)^-beta, spread evenly over the ranks from ``first`` on; the others are
-discrete. An SAE with N latents spends them optimally. From that follow, without a free choice,
+Features i = 1 ... count weigh (i + offset)^-(1+alpha) in the loss: frequency times magnitude. A
+share of them are manifolds with the curve L(n) = (1+n)^-beta, spread evenly over the ranks from
+``first`` on; the others are discrete. An SAE with N latents spends them optimally. From that
+follow, without a free choice,
 
 - the excess loss E(N), up to a scale (and the loss up to a floor);
-- the firing frequencies p_i n^(theta - 1) of the n latents of feature i, up to a scale;
+- the firing frequencies p_i n^(theta - 1) of the n latents of feature i, p_i the weight over the
+  magnitude, up to a scale;
 - the angles between neighbouring latents of a manifold, angle * n^(-1/D), in the manifold's
   dimension D.
 
@@ -43,7 +45,9 @@ class Hypotheses:
     Attributes
     ----------
     alpha, offset
-        Frequencies are (i + offset)^-(1+alpha): Zipf's law, or Mandelbrot's.
+        Frequencies, times magnitudes, are (i + offset)^-(1+alpha): Zipf's law, or Mandelbrot's.
+    tilt
+        Magnitudes, which count in the loss and not in firing, are (i + offset)^-tilt.
     beta
         Curves of manifolds are (1+n)^-beta.
     share
@@ -62,6 +66,7 @@ class Hypotheses:
 
     alpha: Floats
     offset: Floats
+    tilt: Floats
     beta: Floats
     share: Floats
     first: Floats
@@ -309,9 +314,13 @@ class Cells:
 
     def log_frequencies(self, fractions: Floats) -> Floats:
         """Log firing frequency, up to a constant, at fractions of the ranks of latents: (J, m)."""
+        of = self.of
+        fires = ((1.0 + of.alpha - of.tilt) / (1.0 + of.alpha))[:, None]  # of a weight, its firing
         with np.errstate(divide="ignore"):
-            shared = self.log_p + (self.of.theta[:, None] - 1.0) * np.log(np.maximum(self.n, 1.0))
-        log_f = np.concatenate([shared, self.log_p_discrete], axis=1)
+            shared = self.log_p * fires + (self.of.theta[:, None] - 1.0) * np.log(
+                np.maximum(self.n, 1.0)
+            )
+        log_f = np.concatenate([shared, self.log_p_discrete * fires], axis=1)
         latents = np.concatenate([self.many * self.n, self.discrete], axis=1)
         order = np.argsort(-log_f, axis=1)
         log_f = np.take_along_axis(log_f, order, axis=1)

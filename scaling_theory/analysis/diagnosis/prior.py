@@ -1,12 +1,14 @@
 """What is thought possible before anything is seen: draws of hypotheses, stated and fixed.
 
-alpha is uniform in [-0.4, 1.6], beta log-uniform in [0.03, 6]. Frequencies are Zipf's in three of
-five cases, otherwise Mandelbrot's, with a log-uniform offset in [0.5, 300]. One in five populations
-is all discrete, one in four has nothing but manifolds, in the others the share of manifolds is
-log-uniform in [0.01, 1]. The number of features is log-uniform in [16, 1e12]. Half of the SAEs
-have no overlap; theta of the others is uniform in [0, 0.9]. The dimension of a manifold is 2/beta
-(what an ideal encoder would make of it; THEORY: Toy manifolds), times or divided by 1.6; neighbours
-are 1.5 to 7 radians times n^(-1/dimension) apart. Copies make up 10% of the latents on average.
+alpha is uniform in [-0.4, 1.6], beta log-uniform in [0.03, 6]. Weights of features in the loss
+follow Zipf's law in three of five cases, otherwise Mandelbrot's, with a log-uniform offset in
+[0.5, 300]. Half of the populations have equal magnitudes; in the others they are a power of the
+rank, its exponent normal with standard deviation 0.2. One in five is all discrete, one in four
+has nothing but manifolds, in the others the share of manifolds is log-uniform in [0.01, 1]. The
+number of features is log-uniform in [16, 1e12]. Half of the SAEs have no overlap; theta of the
+others is uniform in [0, 0.9]. The dimension of a manifold is 2/beta (what an ideal encoder would
+make of it), give or take a factor of 2 (one standard deviation); neighbours are 1.5 to 7 radians
+times n^(-1/dimension) apart. Copies make up 10% of the latents on average.
 
 Draws are weighted so that the two regimes together have the probabilities asked for.
 """
@@ -43,11 +45,12 @@ def draws(size: int = DRAWS, seed: int = SEED) -> Hypotheses:
         alpha=g.uniform(*ALPHA, size),
         offset=np.where(g.random(size) < 0.6, 0.0, log_uniform(0.5, 300.0)),
         beta=beta,
+        tilt=np.where(g.random(size) < 0.5, 0.0, 0.2 * g.standard_normal(size)),
         share=share,
         first=np.where(share > 0.0, late / np.where(share > 0.0, share, 1.0), 1.0),
         count=log_uniform(16.0, 1e12),
         theta=np.where(g.random(size) < 0.5, 0.0, g.uniform(0.0, 0.9, size)),
-        dimension=2.0 / beta * np.exp(np.log(1.6) * g.standard_normal(size)),
+        dimension=2.0 / beta * np.exp(np.log(2.0) * g.standard_normal(size)),
         angle=log_uniform(1.5, 7.0),
         copies=g.beta(1.0, 9.0, size),
     )
