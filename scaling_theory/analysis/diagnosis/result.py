@@ -110,7 +110,7 @@ def posterior_table(hypotheses: Hypotheses, weights: Floats, width: float) -> pd
     values = {
         "alpha": hypotheses.alpha,
         "beta": np.where(hypotheses.share > 0.0, hypotheses.beta, np.inf),
-        "share": hypotheses.share,
+        "share": hypotheses.share + hypotheses.other_share,
         "theta": hypotheses.theta,
         "piled": cells.manifold_share,
         "discovery_slope": (near[:, 1] - near[:, 0]) / np.log(2.0),
