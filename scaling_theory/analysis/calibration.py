@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from scaling_theory.analysis.diagnosis import diagnose
+from scaling_theory.analysis.diagnosis.prior import SHOWS
 from scaling_theory.analysis.diagnosis.result import CALL
 
 if TYPE_CHECKING:
@@ -32,7 +33,9 @@ def judge(families: Iterable[Any], **options: Any) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        One row a family: name, regime (the truth), pathological (the probability said), verdict,
+        One row a family: name, regime (the truth: "pathological" where at least a fifth of the
+        latents of the largest SAE are on manifolds with beta < alpha), limit (the regime in the
+        limit of many latents), in_the_limit, pathological (the probabilities said), verdict,
         departures (joined by "; "), evidence (kinds, joined by "+"), taken_over (share of the
         latents of the largest SAE that are on manifolds with beta < alpha), effective_draws.
     """
@@ -53,20 +56,29 @@ def judge(families: Iterable[Any], **options: Any) -> pd.DataFrame:
         rows.append(
             {
                 "name": family.name,
-                "regime": family.regime,
+                "regime": _shown(family),
+                "limit": family.regime,
                 "alpha": family.alpha,
                 "beta": family.beta,
+                "in_the_limit": said.in_the_limit,
                 "pathological": said.probabilities["pathological"],
                 "verdict": said.verdict,
                 "evidence": "+".join(piece.name for piece in said.evidence),
                 "departures": "; ".join(family.departures),
-                "taken_over": float(np.max(family.taken_over)),
+                "taken_over": float(np.asarray(family.taken_over)[-1]),
                 "effective_draws": said.effective_draws,
                 **{piece.name: piece.pathological for piece in said.evidence},
                 **{f"{piece.name}_misfit": piece.misfit for piece in said.evidence},
             }
         )
     return pd.DataFrame(rows)
+
+
+def _shown(family: Any) -> str:
+    """Regime by what the latents of the largest SAE are spent on."""
+    if family.regime == "other":
+        return "other"
+    return "pathological" if float(np.asarray(family.taken_over)[-1]) >= SHOWS else "benign"
 
 
 def calibration(rows: pd.DataFrame) -> pd.DataFrame:

@@ -58,7 +58,10 @@ def test_families_are_judged_by_what_may_be_seen_alone():
     family.regime, family.alpha, family.beta, family.name = "pathological", 9.0, 0.0, "two"
     again = judge([family])
     assert again.loc[0, "pathological"] == first.loc[0, "pathological"]
-    assert again.loc[0, "regime"] == "pathological"
+    assert again.loc[0, "limit"] == "pathological"
+    assert again.loc[0, "regime"] == "benign"  # nothing is taken over yet
+    family.taken_over = [0.0, 0.3]
+    assert judge([family]).loc[0, "regime"] == "pathological"
 
 
 @pytest.mark.skipif(not stored_file("blind").exists(), reason="no rows stored yet")

@@ -23,7 +23,7 @@ from scaling_theory._validate import Floats
 from scaling_theory.analysis.diagnosis import evidence, likelihood
 from scaling_theory.analysis.diagnosis.model import Hypotheses
 from scaling_theory.analysis.diagnosis.next_step import further
-from scaling_theory.analysis.diagnosis.prior import closer, draws, log_prior
+from scaling_theory.analysis.diagnosis.prior import closer, draws, log_prior, shows
 from scaling_theory.analysis.diagnosis.result import (
     CALL,
     Diagnosis,
@@ -36,6 +36,8 @@ _Seen = TypeVar("_Seen")
 
 #: Root mean square misfits of the best hypothesis above which the model is said to fail.
 WORST = {"losses": 0.05, "frequencies": 0.6, "cosines": 0.35}
+#: Power with which evidence counts: less than 1, since the model leaves much out.
+POWER = 0.85
 #: Effective number of draws that is enough, and how often new ones are drawn for it.
 ENOUGH, ROUNDS = 200.0, 3
 
@@ -52,6 +54,11 @@ def diagnose(
     plan: bool = True,
 ) -> Diagnosis:
     """Weigh the benign against the pathological regime.
+
+    SAEs are called pathological where at least a fifth of the latents of the largest one seen are
+    on manifolds with beta < alpha, on which they pile up; otherwise benign. In the limit of many
+    latents any such manifolds take over, however rare, but the rare ones can't be seen before:
+    ``in_the_limit`` is the probability that there are some, and depends on the prior most.
 
     Parameters
     ----------
@@ -108,14 +115,26 @@ def diagnose(
             else "at least one of widths_losses, frequencies, decoder and cosines is needed"
         )
 
+    sizes = [
+        *(losses.widths.tolist() if losses is not None else []),
+        *(s.alive for s in rates),
+        *(s.width for s in close),
+    ]
+    at = float(max(sizes))
     hypotheses, proposed = draws(), np.zeros(draws().size)
     for turn in range(ROUNDS + 1):
         pieces, fit = _pieces(hypotheses, losses, rates, close)
-        before = log_prior(hypotheses, probability) + proposed
-        weights = _normalised(before + sum(log for log, _, _ in pieces.values()))
+        before = log_prior(hypotheses, probability, at) + proposed
+        is_so = shows(hypotheses, at)
+        weights = _normalised(before + POWER * sum(log for log, _, _ in pieces.values()))
         if turn == 0:
             alone = {
-                name: _piece(name, what, hypotheses, before, log, rms)
+                name: Piece(
+                    name,
+                    what,
+                    float(_normalised(before + POWER * log) @ is_so),
+                    float(rms.min()),
+                )
                 for name, (log, rms, what) in pieces.items()
             }
         effective = float(1.0 / np.sum(weights**2))
@@ -126,26 +145,22 @@ def diagnose(
         name: piece._replace(misfit=min(piece.misfit, float(pieces[name][1].min())))
         for name, piece in alone.items()
     }
-    sizes = [
-        *(losses.widths.tolist() if losses is not None else []),
-        *(s.width for s in rates),
-        *(s.width for s in close),
-    ]
-    at = float(max(sizes))
-    pathological = float(weights @ hypotheses.pathological)
+    pathological = float(weights @ is_so)
     worst = [name for name, piece in alone.items() if piece.misfit > WORST[name]]
     steps = (
         further(hypotheses, weights, fit, losses, rates, close, at) if plan and not worst else None
     )
+    table = posterior_table(hypotheses, weights, at)
     draws().forget()
     return Diagnosis(
         probabilities={"benign": 1.0 - pathological, "pathological": pathological},
+        in_the_limit=float(weights @ hypotheses.pathological),
         verdict=_verdict(pathological, worst),
-        message=_message(pathological, worst, alone)
+        message=_message(pathological, worst, alone, at)
         + f"; frequencies are left out, which {evidence.TOO_FEW}" * few,
         prior=probability,
         evidence=tuple(alone.values()),
-        parameters=posterior_table(hypotheses, weights, at),
+        parameters=table,
         posterior=posterior_draws(hypotheses, weights),
         width=at,
         effective_draws=effective,
@@ -187,13 +202,6 @@ def _together(
     return log, rms, f"{what} at N = {', '.join(f'{w:,}' for w in widths)}"
 
 
-def _piece(
-    name: str, what: str, hypotheses: Hypotheses, before: Floats, log: Floats, rms: Floats
-) -> Piece:
-    weights = _normalised(before + log)
-    return Piece(name, what, float(weights @ hypotheses.pathological), float(rms.min()))
-
-
 def _normalised(log: Floats) -> Floats:
     weights = np.exp(log - log.max())
     return np.asarray(weights / weights.sum())
@@ -207,7 +215,9 @@ def _verdict(pathological: float, worst: list[str]) -> str:
     return "benign" if pathological < 1.0 - CALL else "not enough evidence"
 
 
-def _message(pathological: float, worst: list[str], alone: Mapping[str, Piece]) -> str:
+def _message(
+    pathological: float, worst: list[str], alone: Mapping[str, Piece], width: float
+) -> str:
     if worst:
         said = ", ".join(
             f"{name} (at best {alone[name].misfit:.2g} off, root mean square; at most "
@@ -215,7 +225,7 @@ def _message(pathological: float, worst: list[str], alone: Mapping[str, Piece]) 
             for name in worst
         )
         return f"no alpha and beta give such {said}"
-    odds = f"pathological with probability {pathological:.2f}"
+    odds = f"pathological at N = {width:,.0f} with probability {pathological:.2f}"
     against = [p for p in alone.values() if abs(p.pathological - 0.5) > CALL - 0.5]
     sides = {p.pathological > 0.5 for p in against}
     if len(sides) == 2:

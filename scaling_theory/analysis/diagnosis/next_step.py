@@ -1,8 +1,8 @@
 """Which further measurement would decide: expected information about the regime.
 
 The posterior is asked: each of a few draws from it makes the measurement up, with its noise, and
-the others are weighed by it. Mean loss of entropy about the regime is what the measurement is
-worth, in nats; ln 2 would settle an even case.
+the others are weighed by it. Mean loss of entropy about the
+regime is what the measurement is worth, in nats; ln 2 would settle an even case.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from scaling_theory._validate import Floats
 from scaling_theory.analysis.diagnosis import likelihood
 from scaling_theory.analysis.diagnosis.evidence import Close, Frequencies, Losses
 from scaling_theory.analysis.diagnosis.model import MOST_LATENTS, Hypotheses
+from scaling_theory.analysis.diagnosis.prior import shows
 from scaling_theory.analysis.diagnosis.result import CALL
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def further(
     some = g.choice(weights.size, _JUDGED, p=weights)
     made = g.choice(_JUDGED, _MADE, replace=False)
     kept = hypotheses.take(some)
-    is_so = kept.pathological
+    is_so = shows(kept, width)
     rows: list[tuple[str, float, float]] = []
     for name, predict in _measurements(kept, some, fit, losses, rates, close, width):
         seen, scale, free = predict()
@@ -50,8 +51,9 @@ def further(
         error = seen[None, :, :] - (seen[made] + noise)[:, None, :]
         log = -0.5 * free * np.mean(error**2, axis=2) / scale**2
         w = np.exp(log - log.max(axis=1, keepdims=True))
+        now = float(is_so.mean())
         after = (w @ is_so) / w.sum(axis=1)
-        gain = float(_entropy(is_so.mean()) - np.mean(_entropy(after)))
+        gain = float(_entropy(now) - np.mean(_entropy(after)))
         decides = float(np.mean((after > CALL) | (after < 1.0 - CALL)))
         rows.append((name, max(gain, 0.0), decides))
     rows.sort(key=lambda row: -row[1])

@@ -3,14 +3,12 @@
 alpha is uniform in [-0.4, 1.6], beta log-uniform in [0.03, 6]. Weights of features in the loss
 follow Zipf's law in three of five cases, otherwise Mandelbrot's, with a log-uniform offset in
 [0.5, 300]. Half of the populations have equal magnitudes; in the others they are a power of the
-rank, its exponent normal with standard deviation 0.2. 15% of the populations are all discrete,
-25% have nothing but manifolds of one beta, 20% are a mixture of these, with a log-uniform share
-of manifolds in [0.01, 1], and 40% have other manifolds beside, with a beta of their own: a log-
-uniform share of the rest, or (15%) all of it. The number of features is log-uniform in [16,
-1e12]. Half of the SAEs have no overlap; theta of the others is uniform in [0, 0.9]. The dimension
-of a manifold is 2/beta (what an ideal encoder would make of it), give or take a factor of 2 (one
-standard deviation); neighbours are 1.5 to 7 radians times n^(-1/dimension) apart. Copies make up
-10% of the latents on average.
+rank, its exponent normal with standard deviation 0.2. One in five is all discrete, one in four
+has nothing but manifolds, in the others the share of manifolds is log-uniform in [0.01, 1]. The
+number of features is log-uniform in [16, 1e12]. Half of the SAEs have no overlap; theta of the
+others is uniform in [0, 0.9]. The dimension of a manifold is 2/beta (what an ideal encoder would
+make of it), give or take a factor of 2 (one standard deviation); neighbours are 1.5 to 7 radians
+times n^(-1/dimension) apart. Copies make up 10% of the latents on average.
 
 Draws are weighted so that the two regimes together have the probabilities asked for.
 """
@@ -29,6 +27,8 @@ from scaling_theory.analysis.diagnosis.model import Hypotheses
 #: Number of draws, and the seed they come from.
 DRAWS, SEED = 8_192, 20250904
 ALPHA, BETA = (-0.4, 1.6), (0.03, 6.0)
+#: Share of the latents on manifolds with beta < alpha from which on SAEs are called pathological.
+SHOWS = 0.2
 
 
 @lru_cache(maxsize=4)
@@ -40,40 +40,34 @@ def draws(size: int = DRAWS, seed: int = SEED) -> Hypotheses:
         return np.asarray(np.exp(g.uniform(math.log(low), math.log(high), size)))
 
     kind = g.random(size)
-    mixed = kind >= 0.4
-    share = np.where(kind < 0.15, 0.0, np.where(mixed, log_uniform(0.01, 1.0), 1.0))
-    rest = 1.0 - share
-    other = np.where(kind < 0.85, log_uniform(0.01, 1.0), 1.0) * rest  # at most what is left
-    other = np.where(kind < 0.6, 0.0, other)
+    share = np.where(kind < 0.2, 0.0, np.where(kind < 0.45, 1.0, log_uniform(0.01, 1.0)))
+    late = share + (1.0 - share) * g.random(size)  # the k-th manifold is k/share - (1 - late)/share
+    beta = log_uniform(*BETA)
     return Hypotheses(
         alpha=g.uniform(*ALPHA, size),
         offset=np.where(g.random(size) < 0.6, 0.0, log_uniform(0.5, 300.0)),
+        beta=beta,
         tilt=np.where(g.random(size) < 0.5, 0.0, 0.2 * g.standard_normal(size)),
-        count=log_uniform(16.0, 1e12),
-        beta=log_uniform(*BETA),
         share=share,
-        first=_first(share, g),
-        other_beta=log_uniform(*BETA),
-        other_share=other,
-        other_first=_first(other, g),
+        first=np.where(share > 0.0, late / np.where(share > 0.0, share, 1.0), 1.0),
+        count=log_uniform(16.0, 1e12),
         theta=np.where(g.random(size) < 0.5, 0.0, g.uniform(0.0, 0.9, size)),
-        stretch=np.exp(np.log(2.0) * g.standard_normal(size)),
+        dimension=2.0 / beta * np.exp(np.log(2.0) * g.standard_normal(size)),
         angle=log_uniform(1.5, 7.0),
         copies=g.beta(1.0, 9.0, size),
     )
 
 
-def _first(share: Floats, g: np.random.Generator) -> Floats:
-    """Rank of the first manifold: the k-th has (k - 1)/share more, and the last is as late."""
-    late = share + (1.0 - share) * g.random(share.size)
-    return np.where(share > 0.0, late / np.where(share > 0.0, share, 1.0), 1.0)
-
-
-def log_prior(hypotheses: Hypotheses, pathological: float) -> Floats:
+def log_prior(hypotheses: Hypotheses, pathological: float, width: float) -> Floats:
     """Log weights of draws that give the pathological regime a prior probability, (J,)."""
-    share = float(draws().pathological.mean())
+    share = float(shows(draws(), width).mean())
     logs = math.log(pathological / share), math.log((1.0 - pathological) / (1.0 - share))
-    return np.asarray(np.where(hypotheses.pathological > 0.0, *logs), dtype=np.float64)
+    return np.asarray(np.where(shows(hypotheses, width) > 0.0, *logs), dtype=np.float64)
+
+
+def shows(hypotheses: Hypotheses, width: float) -> Floats:
+    """1 where manifolds with beta < alpha have at least SHOWS of the latents, (J,)."""
+    return (hypotheses.taken_over(width) >= SHOWS).astype(np.float64)
 
 
 def closer(hypotheses: Hypotheses, weights: Floats, seed: int) -> tuple[Hypotheses, Floats]:
@@ -81,8 +75,8 @@ def closer(hypotheses: Hypotheses, weights: Floats, seed: int) -> tuple[Hypothes
 
     Half of the draws are chosen by weight, flattened to its power 0.5 so that what was missed
     between them can be found, the other half are any of the same kind (all discrete, all manifolds,
-    mixed, with others). alpha and log beta are moved: to near their own, or to near those of
-    another draw of the kind, chosen by weight.
+    mixed). alpha and log beta are moved: to near their own, or to near those of another draw of the
+    kind, chosen by weight.
 
     Returns
     -------
@@ -95,7 +89,7 @@ def closer(hypotheses: Hypotheses, weights: Floats, seed: int) -> tuple[Hypothes
     size = DRAWS // 2
     flat = weights**0.5
     flat = 0.95 * flat / flat.sum() + 0.05 / weights.size
-    kind = np.sign(hypotheses.share) + (hypotheses.share == 1.0) + 3 * (hypotheses.other_share > 0)
+    kind = np.sign(hypotheses.share) + (hypotheses.share == 1.0)
     place = np.stack([hypotheses.alpha, np.log(hypotheses.beta)], axis=1)
     other = g.choice(weights.size, size, p=flat)
     alpha_beta, density = np.empty((size, 2)), np.empty(size)
@@ -126,6 +120,7 @@ def closer(hypotheses: Hypotheses, weights: Floats, seed: int) -> tuple[Hypothes
         kept,
         alpha=np.clip(alpha, *ALPHA),
         beta=np.clip(beta, *BETA),
+        dimension=kept.dimension * kept.beta / np.clip(beta, *BETA),
     )
     log = -np.log(density)
     return drawn, np.where(inside, log, -np.inf)

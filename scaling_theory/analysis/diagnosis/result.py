@@ -50,7 +50,11 @@ class Diagnosis:
     message : str
         The verdict in a sentence.
     probabilities : dict
-        Of "benign" (beta > alpha on all features, or no manifolds) and "pathological".
+        Of "pathological" (at least a fifth of the latents at ``width`` are on manifolds with
+        beta < alpha) and "benign" (fewer are, or none).
+    in_the_limit : float
+        Probability that there are manifolds with beta < alpha at all: with enough latents they take
+        over, however rare they are.
     prior : float
         Probability of the pathological regime before.
     evidence : tuple of Piece
@@ -60,7 +64,7 @@ class Diagnosis:
     posterior : DataFrame
         500 draws from the posterior, columns alpha, beta (inf where there are no manifolds), share.
     width : float
-        Largest width seen; "piled" and "discovery_slope" in ``parameters`` are at this one.
+        Largest width seen, of frequencies the number of latents that fire; "piled" and "discovery_slope" in ``parameters`` are at this one.
     effective_draws : float
         Number of independent draws that the posterior is worth; below 50 it is coarse.
     further : DataFrame or None
@@ -72,6 +76,7 @@ class Diagnosis:
     verdict: str
     message: str
     probabilities: dict[str, float]
+    in_the_limit: float
     prior: float
     evidence: tuple[Piece, ...]
     parameters: pd.DataFrame
@@ -92,6 +97,7 @@ class Diagnosis:
             "verdict": self.verdict,
             "message": self.message,
             "probabilities": self.probabilities,
+            "in_the_limit": self.in_the_limit,
             "prior": self.prior,
             "evidence": [piece._asdict() for piece in self.evidence],
             "parameters": self.parameters.to_dict(orient="index"),
@@ -110,7 +116,7 @@ def posterior_table(hypotheses: Hypotheses, weights: Floats, width: float) -> pd
     values = {
         "alpha": hypotheses.alpha,
         "beta": np.where(hypotheses.share > 0.0, hypotheses.beta, np.inf),
-        "share": hypotheses.share + hypotheses.other_share,
+        "share": hypotheses.share,
         "theta": hypotheses.theta,
         "piled": cells.manifold_share,
         "discovery_slope": (near[:, 1] - near[:, 0]) / np.log(2.0),
