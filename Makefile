@@ -32,6 +32,9 @@ test-all: lint ## the same with the slow tests and new random examples
 bench: install ## headline figures of speed, beside their peers
 	$(BIN)/python benchmarks/allocation.py
 	$(BIN)/python benchmarks/sae_step.py
+	$(BIN)/python benchmarks/decoders.py
+	$(BIN)/python benchmarks/fits.py
+	$(BIN)/python benchmarks/frequencies.py
 
 clean: ## remove the environment and caches
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -64,7 +64,8 @@ class Diagnosis:
     posterior : DataFrame
         500 draws from the posterior, columns alpha, beta (inf where there are no manifolds), share.
     width : float
-        Largest width seen, of frequencies the number of latents that fire; "piled" and "discovery_slope" in ``parameters`` are at this one.
+        Largest width seen (of frequencies the number of latents that fire); "piled" and
+        "discovery_slope" in ``parameters`` are at this one.
     effective_draws : float
         Number of independent draws that the posterior is worth; below 50 it is coarse.
     further : DataFrame or None

@@ -87,7 +87,7 @@ class Archive:
         return self._content.read(self._members[name])
 
     def array(self, name: str) -> Any:
-        """An entry in NumPy's format: a tensor of numbers, or an array of anything else but objects.
+        """An entry in NumPy's format: a tensor of numbers, or an array of text and the like.
 
         Notes
         -----
@@ -118,10 +118,10 @@ class Archive:
 
     def fill(self, name: str, tensor: torch.Tensor) -> None:
         """Read an entry into a tensor of bytes that is as long."""
-        into, at = memoryview(tensor.numpy()), 0
+        into, at = tensor.numpy(), 0
         with self._content.open(self._members[name]) as stream:
             while piece := stream.read(_PIECE):
-                into[at : at + len(piece)] = piece
+                into[at : at + len(piece)] = np.frombuffer(piece, np.uint8)
                 at += len(piece)
         if at != len(into):
             raise FormatError(f"{self.file}: {names_shown([name])} is cut off after {at} bytes")

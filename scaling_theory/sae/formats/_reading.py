@@ -174,9 +174,9 @@ def _check_header(file: Path) -> None:
     size = file_size(file)
     with file.open("rb") as content:
         length = int.from_bytes(content.read(8), "little")
-    if size < 8 or length > min(size - 8, MAX_TEXT):
+    if not 2 <= length <= min(size - 8, MAX_TEXT):  # the shortest is {}
         raise FormatError(
-            f"{file} must be a safetensors file with a header of at most {MAX_TEXT} bytes inside "
+            f"{file} must be a safetensors file with a header of 2 to {MAX_TEXT} bytes inside "
             f"it, got {length} in a file of {size}"
         )
 

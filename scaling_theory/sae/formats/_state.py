@@ -116,14 +116,13 @@ def read_state(file: Path) -> Any:
                 f"{file} must be {ALLOWED}, got no ZIP archive: older files are bare pickles, and "
                 "pickled code is never run"
             )
-    with opened(file, ALLOWED, compressed=False) as archive:
-        with refusing(file, ALLOWED):
-            pickles = [name for name in archive.names if name.endswith("/data.pkl")]
-            if len(pickles) != 1 or pickles[0].count("/") != 1:
-                raise FormatError(f"{file} must hold one data.pkl, got {names_shown(pickles)}")
-            folder = pickles[0].removesuffix("data.pkl")
-            _check_order(file, archive, folder)
-            return _Machine(file, archive, folder).run(archive.bytes(pickles[0], MAX_TEXT))
+    with opened(file, ALLOWED, compressed=False) as archive, refusing(file, ALLOWED):
+        pickles = [name for name in archive.names if name.endswith("/data.pkl")]
+        if len(pickles) != 1 or pickles[0].count("/") != 1:
+            raise FormatError(f"{file} must hold one data.pkl, got {names_shown(pickles)}")
+        folder = pickles[0].removesuffix("data.pkl")
+        _check_order(file, archive, folder)
+        return _Machine(file, archive, folder).run(archive.bytes(pickles[0], MAX_TEXT))
 
 
 def _check_order(file: Path, archive: Archive, folder: str) -> None:
@@ -194,8 +193,7 @@ class _Machine:
             "REDUCE": lambda _: self._call(),
             "BUILD": lambda _: self._build(),
         }
-        for name, value in _CONSTANTS.items():
-            self._steps[name] = lambda _, value=value: self.stack.append(value)
+        self._steps |= {name: self._constant(value) for name, value in _CONSTANTS.items()}
 
     def run(self, pickled: bytes) -> Any:
         """Follow the instructions and return what is left on the stack."""
@@ -249,6 +247,9 @@ class _Machine:
             raise ValueError("it is damaged: nothing on the stack")
         return self.stack[-1]
 
+    def _constant(self, value: bool | None) -> Callable[[Any], None]:
+        return lambda _: self.stack.append(value)
+
     def _put(self, at: int) -> None:
         self.memo[at] = self._top()
 
@@ -291,7 +292,8 @@ class _Machine:
         return {}
 
     def _parameter(self, given: tuple[Any, ...]) -> StoredTensor:
-        return _as(StoredTensor, _as(tuple, given, 3)[0])
+        tensor: StoredTensor = _as(StoredTensor, _as(tuple, given, 3)[0])
+        return tensor
 
     def _tensor(self, given: tuple[Any, ...]) -> StoredTensor:
         if len(given) not in (6, 7):

@@ -5,7 +5,7 @@
 
 They were chosen before any of them was diagnosed: alpha of at least 1 with spheres of dimension 4
 to 8, whose excess falls slowly; alpha of at most 0.3 with circles and spheres of dimension 3;
-shells and points with any alpha. All decisions but these are in :data:`RECIPE`.
+shells and points with any alpha. What all families share is in :data:`RECIPE`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from scaling_theory.sae.manifolds import Circle, Points, Shell, Sphere
 from scaling_theory.sae.spec import RunSpec
 from scaling_theory.sae.superposition import Superposition
 
-#: Of all runs. ``evaluation`` is the number of fresh samples behind losses and frequencies.
+#: Of all families. ``evaluation`` is the number of fresh samples behind losses and frequencies.
 RECIPE: Final[Mapping[str, Any]] = MappingProxyType(
     {
         "steps": 2500,
@@ -41,7 +41,7 @@ WIDTHS: Final = (
     (150, (16, 32, 64, 128, 256)),
     (300, (8, 16, 32, 64, 128)),
 )
-#: Widths of manifolds alone.
+#: Widths of manifolds alone, where the figures have none.
 SINGLE_WIDTHS: Final = (16, 24, 32, 48, 64, 96, 128, 192, 256)
 
 
