@@ -12,6 +12,7 @@ there the figure says so.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -89,6 +90,7 @@ def read(file: Path) -> pd.DataFrame:
         raise ValueError(f"{file.name} must have the columns of judge, lacks {', '.join(lacking)}")
     if rows.empty:
         raise ValueError(f"{file.name} must have a row for each family, got none")
+    rows["beta"] = rows["beta"].replace(math.inf, math.nan)  # no manifolds, or a plateau
     p = rows["pathological"].to_numpy(float)
     if not ((p >= 0.0) & (p <= 1.0)).all():
         raise ValueError(f"pathological in {file.name} must be in [0, 1], got {p.tolist()}")
