@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -73,6 +74,61 @@ def test_sweep(tmp_path):
     training = sum(row["loop_seconds"] for row in said["widths"])
     assert training < said["totals"]["PyTorch loop"]["seconds"]
     assert "the store takes" in out
+
+
+def numbers(line):
+    """What a line of a table says in numbers."""
+    cells = (cell.replace(",", "").rstrip("%") for cell in line.split())
+    return [float(cell) for cell in cells if re.fullmatch(r"-?[0-9.]+(e[+-]?[0-9]+)?", cell)]
+
+
+def test_decoders():
+    out = run("decoders.py", "--threads", 1)
+    assert "1,024 x 128 in float32" in out
+    assert "1 threads" in out
+    rows = {line[:20].strip(): line[20:] for line in out.splitlines()[2:]}
+    assert list(rows) == ["decoder_neighbours", "tiling_share", "near_duplicates", "whole matrix"]
+    for line in rows.values():
+        seconds, cpu, added, peak = numbers(line)[:4]
+        assert seconds > 0
+        assert cpu > 0
+        assert 0 <= added < peak
+    # the peer finds the same neighbours
+    own, peer = (
+        re.search(r"mean cosine ([0-9.]+)", rows[way])[1]
+        for way in ("decoder_neighbours", "whole matrix")
+    )
+    assert own == peer
+    assert "100 bins of 1024 rows" in rows["decoder_neighbours"]
+
+
+def test_fits():
+    lines = run("fits.py").splitlines()
+    said = {line[:58].strip(): numbers(line[58:]) for line in lines}
+    own, peer, ratio = (
+        next(values for name, values in said.items() if name.startswith(start))
+        for start in ("batched, median seconds", "least_squares one at a time", "ratio")
+    )
+    assert min(*own, *peer, *ratio) > 0
+    assert ratio[0] == pytest.approx(peer[0] / own[0], rel=0.05, abs=1.0)
+    assert "200 bootstraps of a Huber fit" in lines[0]
+    # of ten curves, all
+    assert said["fit_power_law"] == [10.0]
+    assert said["curve_fit"][0] <= 10.0
+
+
+def test_frequencies():
+    out = run("frequencies.py", "--repeats", 1)
+    head, _, *rows = out.splitlines()
+    assert head.startswith("peer: powerlaw")
+    assert [row.split()[0] for row in rows] == ["pareto", "lognormal", "counts"] * 2
+    for row in rows:
+        first, distinct, seconds, *rest = numbers(row)
+        assert 0 < distinct <= first
+        assert seconds > 0
+        assert all(value > 0 for value in rest)
+    if "not installed" in head:  # then there is nothing beside it
+        assert all(len(numbers(row)) == 5 for row in rows)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")

@@ -66,6 +66,9 @@ def report(rows: pd.DataFrame) -> None:
         "calls by departure": accuracy(rows, "departures"),
         "calls by evidence": accuracy(rows, "evidence"),
     }
+    if "limit" in rows:
+        limit = rows.assign(regime=rows["limit"], pathological=rows["in_the_limit"])
+        tables["calls of the regime in the limit"] = accuracy(limit).head(1)
     for title, table in tables.items():
         text = table.to_string(index=title == "verdicts", float_format="{:.2f}".format)
         print(f"\n{title}\n{text}")

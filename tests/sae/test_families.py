@@ -24,6 +24,7 @@ from scaling_theory.sae import (
     train,
 )
 from scaling_theory.sae.metrics import duplicates
+from scaling_theory.sae.studies import __main__ as command
 from scaling_theory.sae.studies.__main__ import main
 from scaling_theory.sae.studies._designs import DESIGNS, SINGLES, Design, Single, short
 from scaling_theory.sae.studies.families import (
@@ -285,19 +286,18 @@ def test_the_command_prints_and_trains(capsys, monkeypatch):
     assert main(["--train"]) == 2
     assert main(["recipes", "families", "--train"]) == 2
     assert "--train must be with families alone" in capsys.readouterr().err
-    called = []
-    monkeypatch.setattr(
-        "scaling_theory.sae.studies.__main__.train_families", lambda: called.append(1)
-    )
+    row = {"width": 8, "seconds": 1.0, "data": "some data"}
+    monkeypatch.setattr(command, "train_families", lambda on_row: [on_row(row), on_row(row)])
     assert main(["families", "--train"]) == 0
-    assert called == [1]
-    said = capsys.readouterr().out
-    assert all(design.name in said for design in DESIGNS)
-    assert all(single.name in said for single in SINGLES)
-    monkeypatch.setattr(
-        "scaling_theory.sae.studies.__main__.train_families",
-        lambda: (_ for _ in ()).throw(KeyboardInterrupt),
-    )
+    said = capsys.readouterr()
+    assert said.err.splitlines()[1] == "run 2: width 8, 1.0 s, some data"
+    assert all(design.name in said.out for design in DESIGNS)
+    assert all(single.name in said.out for single in SINGLES)
+
+    def stopped(on_row):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(command, "train_families", stopped)
     assert main(["families", "--train"]) == 130
 
 

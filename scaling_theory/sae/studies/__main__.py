@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from itertools import count
 
 import torch
 
 from scaling_theory._tables import print_topics
+from scaling_theory.sae._files import Row
 from scaling_theory.sae.studies.decomposition import decomposition
 from scaling_theory.sae.studies.discovery import discovery, recipes, table
 from scaling_theory.sae.studies.families import (
@@ -33,7 +35,7 @@ def main(arguments: Sequence[str]) -> int:
             print(f"--train must be with families alone, got {arguments}", file=sys.stderr)
             return 2
         try:
-            train_families()
+            train_families(on_row=_said())
         except KeyboardInterrupt:
             return 130
     return print_topics(_TOPICS, arguments, __doc__, slow=("discovery",))
@@ -56,6 +58,18 @@ def _discovery() -> None:
 def _decomposition() -> None:
     print("two circles and twelve points, p = scale * 0.1 i^-0.5, 24 latents")
     print(decomposition(path="blocked").to_string(index=False, float_format="{:.4f}".format))
+
+
+def _said() -> Callable[[Row], None]:
+    """A line for each run that is trained, for logs; none where a terminal has the bar."""
+    done = count(1)
+
+    def on_row(row: Row) -> None:
+        if not sys.stderr.isatty():
+            said = f"run {next(done)}: width {row['width']}, {row['seconds']:.1f} s, {row['data']}"
+            print(said, file=sys.stderr, flush=True)
+
+    return on_row
 
 
 def _families() -> None:

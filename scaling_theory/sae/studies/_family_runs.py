@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,8 @@ import numpy.typing as npt
 import torch
 
 from scaling_theory._validate import Ints
+from scaling_theory.sae._files import Row
+from scaling_theory.sae.data import Data
 from scaling_theory.sae.metrics import neighbour_cosines
 from scaling_theory.sae.spec import RunSpec
 from scaling_theory.sae.store import Store
@@ -70,6 +72,7 @@ def write(
     singles: Sequence[Single],
     path: str,
     progress: bool | None,
+    on_row: Callable[[Row], None] | None,
 ) -> None:
     """Train what is not in the store, and write the two files."""
     import pandas as pd
@@ -77,18 +80,20 @@ def write(
     groups: tuple[tuple[str, Sequence[Design | Single]], ...]
     groups = (("family", designs), ("single", singles))
     specs = [spec for _, group in groups for one in group for spec in one.specs()]
-    train(specs, store, device="cpu", path=path, progress=progress)
+    train(specs, store, device="cpu", path=path, progress=progress, on_row=on_row)
     keeper, rows = Store(store), []
     fires: list[Ints] = []
     cosines: list[Floats32] = []
     for kind, group in groups:
         for one in group:
             for spec in one.specs():
-                row, tensors = keeper.row(spec), keeper.weights(spec)
+                row = keeper.row(spec)
                 if row is None:  # trained a moment ago
                     raise FileNotFoundError(f"run {spec.key} has gone from {keeper.path}")
-                rows.append(_row(one.name, kind, spec, row, tensors))
+                rows.append(_row(one.name, kind, spec, row))
                 if kind == "family":
+                    tensors = keeper.weights(spec)
+                    rows[-1]["owned"] = _owned(spec.data, tensors["owner"])
                     rate = tensors["frequencies"]
                     near = neighbour_cosines(tensors["decoder"], rate > 0.0).cosine
                     fires.append((rate * spec.evaluation).round().to(torch.int32).numpy())
@@ -100,17 +105,18 @@ def write(
     )
 
 
-def _row(
-    name: str, kind: str, spec: RunSpec, row: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]
-) -> dict[str, Any]:
+def _row(name: str, kind: str, spec: RunSpec, row: Mapping[str, Any]) -> dict[str, Any]:
     """What is stored of a run; numbers to 7 digits."""
     out = {"name": name, "kind": kind, "key": spec.key, "width": spec.width, "seed": spec.seed}
     out |= {"steps": spec.steps, "batch_size": spec.batch_size, "samples": spec.evaluation}
     out |= {column: float(f"{row[column]:.7g}") for column in _NUMBERS if column in row}
     out |= {column: int(row[column]) for column in _COUNTS if column in row}
-    if isinstance(spec.data, Superposition):
-        ranks = tensors["owner"][tensors["owner"] >= 0].numpy() + 1
-        counts = np.bincount(spec.data.group_of(ranks), minlength=len(spec.data.manifolds))
-        kinds = map(short, spec.data.manifolds)
-        out["owned"] = json.dumps(dict(zip(kinds, counts.tolist(), strict=True)))
     return {**out, "version": str(row["version"])}
+
+
+def _owned(data: Data, owner: torch.Tensor) -> str:
+    """Number of latents by the manifold of their owner, as JSON."""
+    assert isinstance(data, Superposition)
+    ranks = owner[owner >= 0].numpy() + 1
+    counts = np.bincount(data.group_of(ranks), minlength=len(data.manifolds))
+    return json.dumps(dict(zip(map(short, data.manifolds), counts.tolist(), strict=True)))

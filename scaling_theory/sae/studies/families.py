@@ -25,7 +25,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -35,6 +35,7 @@ import numpy as np
 
 from scaling_theory._validate import Floats, Ints
 from scaling_theory.fitting import fit_power_law
+from scaling_theory.sae._files import Row
 from scaling_theory.sae.manifolds import Points
 from scaling_theory.sae.studies import _family_runs as runs
 from scaling_theory.sae.studies._designs import DESIGNS, SINGLES, Design, Single, short
@@ -295,6 +296,7 @@ def train_families(
     *,
     path: str = "auto",
     progress: bool | None = None,
+    on_row: Callable[[Row], None] | None = None,
 ) -> list[TrainedFamily]:
     """Train the families, and the manifolds alone, and write what is measured of them.
 
@@ -309,10 +311,8 @@ def train_families(
         stopped goes on.
     designs, singles
         What to train.
-    path
-        Of the gradients, as for ``sae.train``.
-    progress
-        A bar on standard error; by default if that is a terminal.
+    path, progress, on_row
+        As for ``sae.train``.
 
     Returns
     -------
@@ -324,5 +324,5 @@ def train_families(
     ValueError, SweepFailed, OSError, KeyboardInterrupt
         As for ``sae.train``: what is done is in the store.
     """
-    runs.write(Path(folder), Path(store), designs, singles, path, progress)
+    runs.write(Path(folder), Path(store), designs, singles, path, progress, on_row)
     return trained_families(folder, designs, singles)
