@@ -95,6 +95,7 @@ class TailSolver(BlockSolver):
             x = np.clip(x, 0.0, most)
             rank = np.floor(x)
             unsure = (np.abs(x - np.rint(x)) <= error * x + 1e-9) | (x >= 2.0**53)
+            unsure |= price < 1e-290  # products of subnormal numbers are far from exact
             unsure &= x > tail.start - 1.0
             at = np.flatnonzero(unsure)
             if at.size:

@@ -110,7 +110,8 @@ class ExponentialCurve(ConvexCurve):
         # A logarithm carries an absolute error, so divide it by the rate as well. Gains below
         # 1e-290 lose digits and then underflow: the predicate decides there.
         error = (1e-14 + 4e-16 * np.abs(np.log(ratio))) / self.rate + 1e-14 * x
-        return x, np.where(gain < 1e-290, 1.0, error)
+        # subnormal numbers are rounded to a factor of up to 3
+        return x, np.where(gain < 1e-290, 1.0 + 1.2 / self.rate, error)
 
     def continuous_latents(self, slope: Floats) -> Floats:
         """log(scale rate / slope) / rate, and 0 below 0."""
