@@ -10,7 +10,8 @@ import click
 import numpy as np
 
 from scaling_theory import _validate
-from scaling_theory._cli_evidence import WIDTHS, Evidence, as_option, gathered
+from scaling_theory._cli_evidence import Evidence, as_option, gathered
+from scaling_theory._cli_files import LOSSES, WIDTHS
 from scaling_theory._cli_output import finite, json_option, print_table
 from scaling_theory._cli_types import Count
 
@@ -22,7 +23,9 @@ _OPTIONS = (
         "--losses", metavar="DATA", help="Widths and losses: a CSV file or a built-in data set."
     ),
     click.option("--n", "n_column", help=f"Column of the widths. [default: {', '.join(WIDTHS)}]"),
-    click.option("--loss", "loss_column", help="Column of the losses. [default: loss]"),
+    click.option(
+        "--loss", "loss_column", help=f"Column of the losses. [default: {', '.join(LOSSES)}]"
+    ),
     click.option(
         "--explained",
         is_flag=True,

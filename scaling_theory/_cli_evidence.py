@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -10,8 +11,13 @@ import click
 import numpy as np
 
 from scaling_theory._cli_files import (
+    LOSSES,
+    WIDTHS,
     column_of,
     decoder_of,
+    guessed,
+    hint_of_frequencies,
+    hint_of_rising,
     loss_of,
     named_width,
     numbers_of,
@@ -22,8 +28,6 @@ from scaling_theory._cli_files import (
 if TYPE_CHECKING:
     from scaling_theory.analysis import DecoderNeighbours
 
-#: Columns that widths are looked for in.
-WIDTHS = ("width", "widths", "n", "latents")
 #: Options that name a part of a file -> the files that have parts.
 _SUFFIXES = {"column": (".csv",), "key": (".npz", ".safetensors")}
 #: What the library calls an option -> the option.
@@ -59,10 +63,17 @@ def gathered(given: dict[str, Any]) -> Evidence:
     notes: list[str] = []
     if given["losses"]:
         arguments["widths_losses"] = _losses(given)
+        hint = hint_of_rising(*arguments["widths_losses"][:2], given["explained"])
+        notes += [f"{given['losses']}: {hint}"] * bool(hint)
     frequencies: dict[int, Any] = {}
     for one in given["frequencies"]:
         width, path = named_width("--frequencies", one)
         read = numbers_of("--frequencies", path, log10=given["log10"], **_named(path, given))
+        if (read.values < 0.0).any():  # in any unit, but never below 0
+            raise click.UsageError(
+                f"--frequencies must be at least 0, got {read.values.min():g} in {path}"
+                f"{hint_of_frequencies(read.values)}"
+            )
         _put(frequencies, "--frequencies", width or read.values.size, read.values)
         notes += [f"{path}: {read.note}"] * bool(read.note)
     decoders: dict[int, Any] = {}
@@ -70,6 +81,11 @@ def gathered(given: dict[str, Any]) -> Evidence:
         width, path = named_width("--decoder", one)
         rows, sae = decoder_of("--decoder", path, key=_named(path, given)["key"])
         _put(decoders, "--decoder", width or rows.shape[0], rows)
+        if sae is None and rows.shape[0] < rows.shape[1]:
+            notes.append(
+                f"{path}: {rows.shape[0]:,} rows of {rows.shape[1]:,} numbers: one row is one "
+                "latent; transpose if the file holds (d, n)"
+            )
         if sae is not None and sae.message:
             notes.append(f"{path}: {sae.message}")
     for one in given["sae"]:
@@ -129,8 +145,9 @@ def _named(path: Path, given: dict[str, Any]) -> dict[str, Any]:
 
 def _losses(given: dict[str, Any]) -> tuple[Any, ...]:
     table = table_of("--losses", given["losses"], given["where"])
-    width = given["n_column"] or next((name for name in WIDTHS if name in table), WIDTHS[0])
-    loss = loss_of(table, "--loss", given["loss_column"] or "loss", given["explained"])
+    width = guessed(table, WIDTHS, given["n_column"])
+    column = guessed(table, LOSSES, given["loss_column"])
+    loss = loss_of(table, "--loss", column, given["explained"])
     found = (column_of(table, "--n", width), loss)
     stderr = given["stderr"]
     if stderr is None and "stderr" in table:
@@ -223,6 +240,8 @@ def _said(
 
 
 def as_option(message: str) -> str:
-    """Say --losses where the library says widths_losses."""
-    name, space, rest = message.partition(" ")
-    return _NAMES[name] + space + rest if name in _NAMES else message
+    """Say --losses where the library says widths_losses, as in "got widths_losses (losses)[1]"."""
+    name = message.partition(" ")[0]
+    if name not in _NAMES:
+        return message
+    return re.sub(rf"(^|\bgot ){name}\b", rf"\g<1>{_NAMES[name]}", message)

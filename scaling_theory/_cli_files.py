@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 SHIFT = 1e-10
 #: Entry of SAELens's sparsity.safetensors.
 SPARSITY = "sparsity"
+#: Columns that widths and losses are looked for in, where none is named.
+WIDTHS = ("n", "width", "widths", "latents", "d_sae")
+LOSSES = ("loss", "mse")
 
 
 class Numbers(NamedTuple):
@@ -61,6 +64,11 @@ def table_of(option: str, data: str, where: Sequence[str] = ()) -> pd.DataFrame:
             table = pd.read_csv(path)
         except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
             raise click.UsageError(f"{data} is not a readable CSV file: {error}") from None
+        header = str(table.columns[0])
+        if len(table.columns) == 1 and ";" in header:
+            raise click.UsageError(
+                f"{data} must have commas between its columns, got ';': {header!r}"
+            )
     for condition in where:
         column, equals, value = condition.partition("=")
         if not equals or column not in table:
@@ -93,7 +101,28 @@ def loss_of(
 ) -> npt.NDArray[np.float64]:
     """Return the losses: a column, or 1 minus a column of shares of explained variance."""
     values = column_of(table, option, column)
-    return 1.0 - values if explained else values
+    if not explained:
+        return values
+    if (values > 1.0).any():
+        raise click.UsageError(
+            f"--explained takes shares of at most 1, got {values[values > 1.0][0]:g} in column "
+            f"{column!r}: shares in [0, 1]; divide percentages by 100"
+        )
+    return np.asarray(1.0 - values)
+
+
+def guessed(table: pd.DataFrame, names: Sequence[str], given: str | None) -> str:
+    """Return the column that is named, or the first of ``names`` that is there."""
+    return given or next((name for name in names if name in table), names[0])
+
+
+def hint_of_rising(n: npt.NDArray[Any], loss: npt.NDArray[Any], explained: bool) -> str:
+    """Say what losses may be that rise throughout, or nothing."""
+    order = np.argsort(n, kind="stable")
+    rises = n.size > 1 and (np.diff(loss[order]) > 0.0).all()
+    if explained or not rises:
+        return ""
+    return "losses rise with n: shares of explained variance? --explained"
 
 
 def _same(cell: Any, value: str) -> bool:
@@ -164,6 +193,11 @@ def numbers_of(
         table = table_of(option, str(path))
         if column is None:
             column = str(table.columns[0]) if len(table.columns) == 1 else default
+            if column not in table:
+                raise click.UsageError(
+                    f"--column must say which of {list(table.columns)} of {path} to take: none is "
+                    f"{default!r}"
+                )
         values: npt.NDArray[Any] = column_of(table, "--column", column)
         name = column
     else:
@@ -177,6 +211,15 @@ def numbers_of(
         note = f"{path.name} holds log10(frequency + {SHIFT:g})"
         return Numbers(_unlogged(option, path, values), note)
     return Numbers(_unlogged(option, path, values) if log10 else values, "")
+
+
+def hint_of_frequencies(values: npt.NDArray[Any]) -> str:
+    """Say what frequencies outside [0, 1] may be, or nothing."""
+    if (values < 0.0).any():
+        return "; logarithms? --log10" * bool((values <= 0.0).all())
+    if (values > 1.0).any():
+        return "; counts? divide by the number of samples"
+    return ""
 
 
 def _unlogged(option: str, path: Path, log: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
@@ -304,7 +347,11 @@ def _entry(path: Path, names: list[str], key: str | None, default: str) -> str:
         return SPARSITY
     name = default if key is None else key
     if name not in names:
-        raise click.UsageError(f"--key must be one of {names} of {path}, got {key or 'none'!r}")
+        if key is None:
+            raise click.UsageError(
+                f"--key must say which of {names} of {path} to take: none is {default!r}"
+            )
+        raise click.UsageError(f"--key must be one of {names} of {path}, got {key!r}")
     return name
 
 

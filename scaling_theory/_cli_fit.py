@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from scaling_theory._cli_files import column_of, loss_of, table_of
+from scaling_theory._cli_files import (
+    LOSSES,
+    WIDTHS,
+    column_of,
+    guessed,
+    hint_of_rising,
+    loss_of,
+    table_of,
+)
 from scaling_theory._cli_output import finite, json_option, print_table, print_values
 from scaling_theory._cli_types import Count, Counts
 from scaling_theory._validate import Floats
@@ -26,10 +34,8 @@ _COMPARED = [
 
 @click.command()
 @click.argument("data")
-@click.option("--n", "n_column", default="n", show_default=True, help="Column of the widths.")
-@click.option(
-    "--loss", "loss_column", default="loss", show_default=True, help="Column of the losses."
-)
+@click.option("--n", "n_column", help=f"Column of the widths. [default: {', '.join(WIDTHS)}]")
+@click.option("--loss", "loss_column", help=f"Column of the losses. [default: {', '.join(LOSSES)}]")
 @click.option(
     "--explained",
     is_flag=True,
@@ -62,8 +68,8 @@ _COMPARED = [
 @json_option
 def fit(
     data: str,
-    n_column: str,
-    loss_column: str,
+    n_column: str | None,
+    loss_column: str | None,
     explained: bool,
     where: Sequence[str],
     law: str | None,
@@ -86,20 +92,28 @@ def fit(
     given = {name: value for name, value in given.items() if value is not None}
     _refuse(law, compare, leave_largest, band, given)
     table = table_of("DATA", data, where)
-    n = column_of(table, "--n", n_column)
-    loss = loss_of(table, "--loss", loss_column, explained)
+    width, column = guessed(table, WIDTHS, n_column), guessed(table, LOSSES, loss_column)
+    n = column_of(table, "--n", width)
+    loss = loss_of(table, "--loss", column, explained)
+    notes = [
+        f"{option} is the column {found}"
+        for option, found, named in (("--n", width, n_column), ("--loss", column, loss_column))
+        if named is None and option != f"--{found}"
+    ]
+    hint = hint_of_rising(n, loss, explained)
+    notes += [hint] * bool(hint)
     if "floor" in given:
         given["floor"] = _floor(given["floor"])
     try:
         if compare:
             held_out = None if leave_largest is None else leave_largest[0]
-            _compared(compare_laws(n, loss, drop=held_out, **given), as_json)
+            _compared(compare_laws(n, loss, drop=held_out, **given), as_json, notes)
         elif leave_largest is not None:
-            _left_out(n, loss, leave_largest, given, as_json)
+            _left_out(n, loss, leave_largest, given, as_json, notes)
         elif law is not None:
-            _law(n, loss, law, band, given, as_json)
+            _law(n, loss, law, band, given, as_json, notes)
         else:
-            _power_law(n, loss, band, given, as_json)
+            _power_law(n, loss, band, given, as_json, notes)
     except ValueError as error:
         raise click.UsageError(_as_option(str(error))) from error
 
@@ -132,7 +146,12 @@ def _refuse(
 
 
 def _power_law(
-    n: Floats, loss: Floats, band: list[int] | None, given: dict[str, Any], as_json: bool
+    n: Floats,
+    loss: Floats,
+    band: list[int] | None,
+    given: dict[str, Any],
+    as_json: bool,
+    notes: list[str],
 ) -> None:
     found = fit_power_law(n, loss, **given)
     values: dict[str, Any] = {
@@ -162,7 +181,7 @@ def _power_law(
         columns = (band, found.predict(at), low, high, least, most)
         names = ("n", "law", "low", "high", "measured_low", "measured_high")
         values["band"] = _rows(names, columns)
-    print_values(values, as_json)
+    _show(values, as_json, notes)
 
 
 def _law(
@@ -172,6 +191,7 @@ def _law(
     band: list[int] | None,
     given: dict[str, Any],
     as_json: bool,
+    notes: list[str],
 ) -> None:
     found = fit_law(n, loss, law, **given)
     values: dict[str, Any] = {
@@ -195,10 +215,21 @@ def _law(
         values["huber"] = found.huber
     if band is not None:
         values["band"] = _rows(("n", "law", "low", "high"), (band, *found.band(_sizes(band))))
-    print_values(values, as_json)
+    _show(values, as_json, notes)
 
 
-def _compared(table: pd.DataFrame, as_json: bool) -> None:
+def _show(values: dict[str, Any], as_json: bool, notes: list[str]) -> None:
+    print_values(values | {"notes": notes} if as_json else values, as_json)
+    if not as_json:
+        _print_notes(notes)
+
+
+def _print_notes(notes: list[str]) -> None:
+    if notes:
+        click.echo("\n" + "\n".join(f"note: {note}" for note in notes))
+
+
+def _compared(table: pd.DataFrame, as_json: bool, notes: list[str]) -> None:
     message, held_out = table.attrs["message"], table.attrs["dropped"]
     if as_json:
         said = {
@@ -206,21 +237,29 @@ def _compared(table: pd.DataFrame, as_json: bool) -> None:
             "indistinguishable": list(table.attrs["indistinguishable"]),
             "held_out": held_out,
             "laws": table.to_dict("records"),
+            "notes": notes,
         }
         click.echo(json.dumps(finite(said)))
         return
     print_table(table[_COMPARED])
     click.echo(f"\n{message}\nholdout: the {held_out} largest n.")
+    _print_notes(notes)
 
 
 def _left_out(
-    n: Floats, loss: Floats, dropped: list[int], given: dict[str, Any], as_json: bool
+    n: Floats,
+    loss: Floats,
+    dropped: list[int],
+    given: dict[str, Any],
+    as_json: bool,
+    notes: list[str],
 ) -> None:
     table = leave_largest(n, loss, dropped, **given)
     if as_json:
-        click.echo(json.dumps(finite({"left_out": table.to_dict("records")})))
+        click.echo(json.dumps(finite({"left_out": table.to_dict("records"), "notes": notes})))
         return
     print_table(table)
+    _print_notes(notes)
 
 
 def _rows(names: Sequence[str], columns: Sequence[Any]) -> list[dict[str, Any]]:

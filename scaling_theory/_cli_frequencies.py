@@ -2,21 +2,49 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from scaling_theory._cli_files import numbers_of
+from scaling_theory import _validate
+from scaling_theory._cli_files import hint_of_frequencies, numbers_of
 from scaling_theory._cli_output import json_option, print_values
 from scaling_theory._cli_types import Count
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
+
     from scaling_theory.fitting.frequencies import FrequencyFit
 
 
-@click.command()
+class _Command(click.Command):
+    """Takes --ranks 10,1000 and --ranks 10:1000 besides two words."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse."""
+        return super().parse_args(ctx, _two_words(args))
+
+
+def _two_words(args: list[str]) -> list[str]:
+    """Split the value of --ranks where it is one word of two numbers."""
+    out: list[str] = []
+    for i, word in enumerate(args):
+        given = word.removeprefix("--ranks=")
+        if given == word and (i == 0 or args[i - 1] != "--ranks"):
+            out.append(word)
+            continue
+        ends = re.split("[,:]", given)
+        if len(ends) == 2 and all(ends):
+            out += ["--ranks", *ends] if given != word else ends
+        else:
+            out.append(word)
+    return out
+
+
+@click.command(cls=_Command)
 @click.argument("data", type=click.Path(path_type=Path))
 @click.option(
     "--column", help="Column of a CSV file with a header. [default: frequency, or the only one]"
@@ -29,9 +57,8 @@ if TYPE_CHECKING:
     "--ranks",
     nargs=2,
     type=Count(),
-    default=(100, 10_000),
-    show_default=True,
-    help="First and last rank of the slope.",
+    help="First and last rank of the slope: 10 1000, or 10,1000. [default: 100 to 10,000, or to the "
+    "last latent that fires; from a tenth of them if fewer than 1,000 do]",
 )
 @click.option(
     "--samples", type=Count(), help="Tokens that firing was counted on: corrects for that noise."
@@ -77,6 +104,12 @@ def frequencies(
     of features: if latents were features, 1 + alpha = -slope; or read as alpha = -slope.
     pathological_below: the beta below which SAEs on such features scale pathologically.
     """
+    if given["samples"] is not None:
+        _validate.whole("--samples", given["samples"], low=1)
+    poisson = given["kind"] == "poisson" or (given["kind"] == "auto" and given["samples"])
+    if compare and poisson:
+        implies = "" if given["kind"] == "poisson" else "; --samples implies poisson"
+        raise click.UsageError(f"--compare needs --kind continuous or discrete{implies}")
     read = numbers_of("DATA", data, column=column, key=key, log10=log10)
     from scaling_theory.fitting.frequencies import compare_tails, fit_frequencies
 
@@ -84,7 +117,7 @@ def frequencies(
         fit = fit_frequencies(read.values, progress=sys.stderr.isatty(), **given)
         others = compare_tails(fit.tail) if compare else None
     except ValueError as error:
-        raise click.UsageError(_as_option(str(error))) from error
+        raise click.UsageError(_as_option(str(error), read.values, data)) from error
     shown = _values(fit)
     if read.note:
         shown["note"] = read.note
@@ -100,6 +133,8 @@ def _values(fit: FrequencyFit) -> dict[str, Any]:
     tail = fit.tail
     values: dict[str, Any] = {
         "slope": fit.slope,
+        "slope_from": fit.ranks[0],
+        "slope_to": fit.ranks[1],
         "by_rank": -fit.by_rank.spacing_exponent,
     }
     low, high = fit.by_rank.spacing_interval
@@ -135,11 +170,14 @@ def _values(fit: FrequencyFit) -> dict[str, Any]:
     }
 
 
-def _as_option(message: str) -> str:
-    """Say --ranks where the library says ranks."""
+def _as_option(message: str, values: npt.NDArray[Any], data: Path) -> str:
+    """Say --ranks where the library says ranks, and DATA where it says freq."""
     name, space, rest = message.partition(" ")
     if name in ("ranks", "samples", "level", "replicates", "seed", "xmin", "kind"):
         return f"--{name}{space}{rest}"
+    if name == "freq":
+        rest = rest.replace("got freq[", f"got {data.name}[")
+        return f"DATA {rest}{hint_of_frequencies(values)}"
     if name == "tail":
         return f"--compare: {message}"
     return message

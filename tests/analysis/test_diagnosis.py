@@ -151,6 +151,41 @@ def test_rare_firings_are_left_out():
     assert less.fractions[-1] < seen.fractions[-1]
 
 
+def test_seeds_of_one_width_are_one_point():
+    """The model errs alike on them: twenty copies of six losses tell no more than six."""
+    n, y = np.array([64, 128, 256, 512, 1024, 2048]), np.array([1, 1.01, 0.99, 1, 1.02, 0.995])
+    y = y * n**-0.3
+    said = [
+        sth.diagnose(widths_losses=(np.tile(n, k), np.tile(y, k)), plan=False) for k in (1, 5, 20)
+    ]
+    chances = [s.probabilities["pathological"] for s in said]
+    assert chances[1:] == pytest.approx([chances[0]] * 2, abs=1e-9)
+
+
+def test_flat_frequencies_are_no_counts():
+    """The mark of the pathological side, which must not be taken for latents that fired once."""
+    said = sth.diagnose(frequencies=np.full(4096, 0.01), plan=False)
+    assert said.probabilities["pathological"] > 0.6
+
+
+def test_dead_twins_are_no_neighbours():
+    """Michaud, Gorton and McGrath (2025), appendix E.1: near-duplicates whose partner is dead."""
+    rows = np.random.default_rng(0).standard_normal((512, 64))
+    rates = np.arange(1.0, 513.0) ** -1.1
+    alone = sth.diagnose(decoder=rows, frequencies=rates, plan=False)
+    twins = sth.diagnose(
+        decoder=np.r_[rows, rows], frequencies=np.r_[rates, np.zeros(512)], plan=False
+    )
+    assert twins.probabilities == pytest.approx(alone.probabilities)
+
+
+def test_a_decoder_that_tells_nothing_is_left_out():
+    decoder = np.random.default_rng(0).standard_normal((500, 3))
+    said = sth.diagnose(widths_losses=W3, decoder=decoder, plan=False)
+    assert [p.name for p in said.evidence] == ["losses"]
+    assert "cosines are left out" in said.message
+
+
 def test_json_holds_everything():
     losses, rates = sae(*CASES["benign"])
     said = sth.diagnose(widths_losses=(WIDTHS, losses), frequencies={16_384: rates})
@@ -185,9 +220,10 @@ W3 = ([1, 2, 4], [3.0, 2.0, 1.0])
         ({"frequencies": [0.1] * 7 + [0.0]}, "at least 8 latents that fire, got 7 of 8"),
         ({"frequencies": {4: [0.1] * 20}}, "of width 4 must be at most that many, got 20"),
         ({"frequencies": [[0.1] * 8] * 2}, r"one-dimensional.*\(2, 8\)"),
-        ({"frequencies": np.r_[3.0, np.ones(60)] / 1e4}, "count over more samples"),
+        ({"frequencies": np.r_[4, 3, 2, np.ones(60)] / 1e4}, "count over more samples"),
         ({"cosines": [0.5, 1.5]}, r"in \[-1, 1\]"),
         ({"cosines": [0.5] * 50, "dimension": 1}, "tell nothing"),
+        ({"cosines": {60: [0.5] * 50}}, "of width 60 must have one value .*, got 50"),
         ({"cosines": [0.5] * 9, "decoder": np.ones((9, 3))}, "must not both be given"),
         ({"decoder": np.ones(9)}, r"shape \(n, d\), got \(9,\)"),
     ],

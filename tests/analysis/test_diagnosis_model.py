@@ -155,6 +155,21 @@ def test_excess_falls_and_discovery_grows_with_the_budget(low, factor):
     assert (np.diff(some.discovered(budgets), axis=1) >= -1e-9).all()
 
 
+def test_drawing_closer_again_and_again_keeps_the_posterior():
+    """On what is not moved, too: with weights exp(8 theta) the mean of theta is known."""
+    drawn, proposed = draws(), np.zeros(draws().size)
+    # half of the draws have theta = 0, the others are uniform in [0, 0.9]
+    g = np.linspace(0.0, 0.9, 100_001)
+    total = 0.5 + 0.5 * np.mean(np.exp(8.0 * g))
+    mean = 0.5 * np.mean(g * np.exp(8.0 * g)) / total
+    for turn in range(4):
+        weights = np.exp(8.0 * drawn.theta + proposed - np.max(8.0 * drawn.theta + proposed))
+        weights /= weights.sum()
+        error = 0.15 * np.sqrt(np.sum(weights**2))  # theta varies by about 0.12
+        assert abs(weights @ drawn.theta - mean) < 4.0 * error
+        drawn, proposed = closer(drawn, weights, proposed, turn)
+
+
 def test_the_prior_is_what_it_says():
     drawn = draws()
     for width in (100.0, 1e6):
@@ -173,7 +188,7 @@ def test_drawing_closer_keeps_the_posterior():
     log = -0.5 * ((drawn.alpha - 0.6) / 0.1) ** 2 - 0.5 * ((np.log(drawn.beta) + 1.0) / 0.3) ** 2
     weights = np.exp(log - log.max())
     weights /= weights.sum()
-    new, proposed = closer(drawn, weights, 1)
+    new, proposed = closer(drawn, weights, np.zeros(weights.size), 1)
     log = -0.5 * ((new.alpha - 0.6) / 0.1) ** 2 - 0.5 * ((np.log(new.beta) + 1.0) / 0.3) ** 2
     again = np.exp(log + proposed - (log + proposed).max())
     again /= again.sum()

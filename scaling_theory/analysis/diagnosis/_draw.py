@@ -149,10 +149,10 @@ def _exponents(diagnosis: Diagnosis, ax: Axes) -> None:
     # out of the way of the cross
     box = {"facecolor": "white", "edgecolor": "none", "pad": 2.0}
     at = 0.62 if alpha["median"] < left + 0.45 * (right - left) else 0.25
-    ax.text(at, 0.8, r"benign, $\beta > \alpha$", transform=ax.transAxes, fontsize=9, ha="center",
+    ax.text(at, 0.8, r"$\beta > \alpha$", transform=ax.transAxes, fontsize=9, ha="center",
             bbox=box)  # fmt: skip
     at = 0.06 if middle > 0.2 * top else 0.36
-    ax.text(0.97, at, r"pathological, $\beta < \alpha$", transform=ax.transAxes, fontsize=9,
+    ax.text(0.97, at, r"in the limit: $\beta < \alpha$", transform=ax.transAxes, fontsize=9,
             ha="right", bbox=box)  # fmt: skip
     ax.set(
         xlim=(left, right), ylim=(0.0, top),

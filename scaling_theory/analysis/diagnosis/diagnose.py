@@ -36,8 +36,6 @@ _Seen = TypeVar("_Seen")
 
 #: Root mean square misfits of the best hypothesis above which the model is said to fail.
 WORST = {"losses": 0.05, "frequencies": 0.6, "cosines": 0.35}
-#: Power with which evidence counts: less than 1, since the model leaves much out.
-POWER = 0.85
 #: Effective number of draws that is enough, and how often new ones are drawn for it.
 ENOUGH, ROUNDS = 200.0, 3
 
@@ -105,13 +103,16 @@ def diagnose(
     losses = evidence.read_losses(widths_losses)
     rates = _three(evidence.read_frequencies(frequencies, samples))
     if decoder is not None:
-        cosines, dimension = _cosines_of(decoder)
+        cosines, dimension = _cosines_of(decoder, frequencies)
     close = _three(evidence.read_close(cosines, dimension))
     few = frequencies is not None and not rates
+    crowded = cosines is not None and not close
     if losses is None and not rates and not close:
         raise ValueError(
             f"frequencies {evidence.TOO_FEW}"
             if few
+            else "cosines tell nothing: random directions in so few dimensions are as close"
+            if crowded
             else "at least one of widths_losses, frequencies, decoder and cosines is needed"
         )
 
@@ -126,13 +127,13 @@ def diagnose(
         pieces, fit = _pieces(hypotheses, losses, rates, close)
         before = log_prior(hypotheses, probability, at) + proposed
         is_so = shows(hypotheses, at)
-        weights = _normalised(before + POWER * sum(log for log, _, _ in pieces.values()))
+        weights = _normalised(before + likelihood.POWER * sum(log for log, _, _ in pieces.values()))
         if turn == 0:
             alone = {
                 name: Piece(
                     name,
                     what,
-                    float(_normalised(before + POWER * log) @ is_so),
+                    float(_normalised(before + likelihood.POWER * log) @ is_so),
                     float(rms.min()),
                 )
                 for name, (log, rms, what) in pieces.items()
@@ -140,12 +141,12 @@ def diagnose(
         effective = float(1.0 / np.sum(weights**2))
         if effective >= ENOUGH or turn == ROUNDS:
             break
-        hypotheses, proposed = closer(hypotheses, weights, turn)
+        hypotheses, proposed = closer(hypotheses, weights, proposed, turn)
     alone = {
         name: piece._replace(misfit=min(piece.misfit, float(pieces[name][1].min())))
         for name, piece in alone.items()
     }
-    pathological = float(weights @ is_so)
+    pathological, limit = float(weights @ is_so), float(weights @ hypotheses.pathological)
     worst = [name for name, piece in alone.items() if piece.misfit > WORST[name]]
     steps = (
         further(hypotheses, weights, fit, losses, rates, close, at) if plan and not worst else None
@@ -154,10 +155,11 @@ def diagnose(
     draws().forget()
     return Diagnosis(
         probabilities={"benign": 1.0 - pathological, "pathological": pathological},
-        in_the_limit=float(weights @ hypotheses.pathological),
+        in_the_limit=limit,
         verdict=_verdict(pathological, worst),
-        message=_message(pathological, worst, alone, at)
-        + f"; frequencies are left out, which {evidence.TOO_FEW}" * few,
+        message=_message(pathological, limit, worst, alone, at)
+        + f"; frequencies are left out, which {evidence.TOO_FEW}" * few
+        + "; cosines are left out: random directions are as close" * crowded,
         prior=probability,
         evidence=tuple(alone.values()),
         parameters=table,
@@ -216,7 +218,7 @@ def _verdict(pathological: float, worst: list[str]) -> str:
 
 
 def _message(
-    pathological: float, worst: list[str], alone: Mapping[str, Piece], width: float
+    pathological: float, limit: float, worst: list[str], alone: Mapping[str, Piece], width: float
 ) -> str:
     if worst:
         said = ", ".join(
@@ -225,7 +227,13 @@ def _message(
             for name in worst
         )
         return f"no alpha and beta give such {said}"
-    odds = f"pathological at N = {width:,.0f} with probability {pathological:.2f}"
+    regime, p = (
+        ("benign", 1.0 - pathological) if pathological < 0.5 else ("pathological", pathological)
+    )
+    odds = (
+        f"{regime} at N = {width:,.0f} with probability {p:.2f} (pathological: at least a fifth of "
+        f"the latents on manifolds with beta < alpha); some such manifolds: {limit:.2f}"
+    )
     against = [p for p in alone.values() if abs(p.pathological - 0.5) > CALL - 0.5]
     sides = {p.pathological > 0.5 for p in against}
     if len(sides) == 2:
@@ -234,7 +242,8 @@ def _message(
     return odds
 
 
-def _cosines_of(decoder: Any) -> tuple[dict[int, Floats], int]:
+def _cosines_of(decoder: Any, frequencies: Any) -> tuple[dict[int, Floats], int]:
+    """Cosines by width, of the latents that fire where that is known."""
     from scaling_theory.analysis.decoders import decoder_neighbours
 
     given = decoder if isinstance(decoder, Mapping) else {None: decoder}
@@ -244,7 +253,13 @@ def _cosines_of(decoder: Any) -> tuple[dict[int, Floats], int]:
         if len(shape) != 2:
             raise ValueError(f"decoder must have shape (n, d), got {shape}")
         key = shape[0] if width is None else _validate.whole("decoder (width)", width, low=2)
-        found[key] = np.asarray(decoder_neighbours(rows).cosine, dtype=np.float64)
+        fired = frequencies.get(width) if isinstance(frequencies, Mapping) else frequencies
+        alive = None
+        if fired is not None and np.shape(fired) == shape[:1]:
+            alive = np.asarray(fired, dtype=np.float64) > 0.0
+        near = decoder_neighbours(rows, alive=alive, baseline_samples=0)
+        found[key] = np.full(shape[0], np.nan)
+        found[key][near.rows] = near.cosine
         dimensions.add(int(shape[1]))
     if len(dimensions) != 1:
         raise ValueError(f"decoder must have one dimension d, got {sorted(dimensions)}")

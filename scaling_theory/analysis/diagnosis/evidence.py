@@ -3,10 +3,12 @@
 Frequencies are read at a few fractions of the ranks of the latents that fire, from the top
 hundredth (or third latent) down to nine tenths. Where counts are low noise sorts, not frequency, so
 ranks at which a latent fires fewer than ten times are left out (the rarest latent that fires is
-taken to have fired once if ``samples`` is not given and frequencies look like counts); an SAE with
+taken to have fired once if ``samples`` is not given and frequencies look like counts: whole
+multiples of the rarest, 1 to 4 times it among them); an SAE with
 too few others is left out whole.
 
-Of cosines, the shares above a few values are read, those above what random directions reach.
+Of cosines, the shares above a few values are read, those above what random directions reach: above
+0.7 where the dimension is not known. Where all of them are reached by chance they tell nothing.
 """
 
 from __future__ import annotations
@@ -103,8 +105,12 @@ def read_losses(given: Any) -> Losses | None:
             f"widths_losses must have at least 3 different widths, got {np.unique(widths).size}: "
             f"a floor and a scale fit any two losses"
         )
-    order = np.argsort(widths, kind="stable")
-    return Losses(widths[order], losses[order], None if relative is None else relative[order])
+    different, which, times = np.unique(widths, return_inverse=True, return_counts=True)
+    # several SAEs of one width err together where the model does: their mean is one point
+    logs = np.bincount(which, weights=np.log(losses)) / times
+    if relative is not None:
+        relative = np.sqrt(np.bincount(which, weights=relative**2)) / times
+    return Losses(different, np.exp(logs), relative)
 
 
 def read_frequencies(given: Any, samples: Any = None) -> list[Frequencies]:
@@ -140,7 +146,8 @@ def _least(alive: Floats, tokens: int | None) -> float:
         return FEWEST / tokens
     counts = alive[alive < 100.0 * alive[-1]] / alive[-1]
     whole = np.abs(counts - np.round(counts)) < 1e-3 * counts
-    return float(FEWEST * alive[-1]) if np.mean(whole) > 0.99 else 0.0
+    small = set(np.round(counts[counts < 4.5]).tolist()) >= {1.0, 2.0, 3.0, 4.0}
+    return float(FEWEST * alive[-1]) if small and np.mean(whole) > 0.99 else 0.0
 
 
 def read_close(cosines: Any, dimension: Any = None) -> list[Close]:
@@ -149,14 +156,19 @@ def read_close(cosines: Any, dimension: Any = None) -> list[Close]:
     found = []
     for width, values in _by_width("cosines", cosines):
         array = np.asarray(values, dtype=np.float64).ravel()
-        array = array[~np.isnan(array)]  # latents that are left out
-        array = _validate.reals("cosines", array, low=-1.0 - 1e-6, high=1.0 + 1e-6)
-        use = [c for c in COSINES if c > _chance(width, d)]
-        if not use:
+        if array.size != width:
             raise ValueError(
-                f"cosines of {width} latents in {d} dimensions tell nothing: random directions "
-                f"are as close"
+                f"cosines of width {width} must have one value for each latent (nan where it is "
+                f"left out), got {array.size}"
             )
+        array = array[~np.isnan(array)]  # latents that are left out
+        if array.size < 2:
+            continue
+        array = _validate.reals("cosines", array, low=-1.0 - 1e-6, high=1.0 + 1e-6)
+        width = int(array.size)  # dead latents were never spent
+        use = [c for c in COSINES if c > _chance(width, d)]
+        if not use:  # random directions are as close
+            continue
         shares = np.array([np.mean(array >= c) for c in use])
         found.append(Close(width, np.array(use), shares))
     return found

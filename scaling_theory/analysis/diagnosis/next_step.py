@@ -47,9 +47,10 @@ def further(
     rows: list[tuple[str, float, float]] = []
     for name, predict in _measurements(kept, some, fit, losses, rates, close, width):
         seen, scale, free = predict()
-        noise = scale * g.standard_normal((_MADE, seen.shape[1])) * np.sqrt(1.0 / free)
+        noise = scale * np.sqrt(seen.shape[1] / free) * g.standard_normal((_MADE, seen.shape[1]))
         error = seen[None, :, :] - (seen[made] + noise)[:, None, :]
-        log = -0.5 * free * np.mean(error**2, axis=2) / scale**2
+        log = -0.5 * likelihood.POWER * free * np.mean(error**2, axis=2) / scale**2
+        log[np.arange(_MADE), made] = -np.inf  # the truth is not among the hypotheses
         w = np.exp(log - log.max(axis=1, keepdims=True))
         now = float(is_so.mean())
         after = (w @ is_so) / w.sum(axis=1)

@@ -70,8 +70,12 @@ def shows(hypotheses: Hypotheses, width: float) -> Floats:
     return (hypotheses.taken_over(width) >= SHOWS).astype(np.float64)
 
 
-def closer(hypotheses: Hypotheses, weights: Floats, seed: int) -> tuple[Hypotheses, Floats]:
+def closer(
+    hypotheses: Hypotheses, weights: Floats, proposed: Floats, seed: int
+) -> tuple[Hypotheses, Floats]:
     """Draw anew where the weight is, and say how much more often than the prior would.
+
+    ``proposed`` says the same of the draws given: 0 for draws from the prior.
 
     Half of the draws are chosen by weight, flattened to its power 0.5 so that what was missed
     between them can be found, the other half are any of the same kind (all discrete, all manifolds,
@@ -122,5 +126,5 @@ def closer(hypotheses: Hypotheses, weights: Floats, seed: int) -> tuple[Hypothes
         beta=np.clip(beta, *BETA),
         dimension=kept.dimension * kept.beta / np.clip(beta, *BETA),
     )
-    log = -np.log(density)
+    log = proposed[other] - np.log(density)
     return drawn, np.where(inside, log, -np.inf)

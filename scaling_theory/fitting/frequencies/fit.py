@@ -31,6 +31,8 @@ from scaling_theory.fitting.frequencies.tail import TailFit, fit_tail
 if TYPE_CHECKING:
     import pandas as pd
 
+#: Ranks of the slope by default (Michaud, Gorton and McGrath 2025, Figure 4).
+RANKS = (100, 10_000)
 #: Below this p-value a curve is called bent.
 BENT = 0.01
 
@@ -149,7 +151,7 @@ class FrequencyFit:
 
 def fit_frequencies(
     freq: npt.ArrayLike,
-    ranks: tuple[int, int] = (100, 10_000),
+    ranks: tuple[int, int] | None = None,
     *,
     kind: Kind | Literal["auto"] = "auto",
     samples: int | None = None,
@@ -165,9 +167,11 @@ def fit_frequencies(
     ----------
     freq : (m,) array_like
         Share of tokens on which each latent fires, in [0, 1], in any order. 0 is a dead latent.
-    ranks : (int, int)
+    ranks : (int, int), optional
         First and last rank of the slope, 1 for the most frequent latent; the last one has to be
-        alive. The default is that of Michaud, Gorton and McGrath (2025), Figure 4.
+        alive. By default 100 to 10,000, as Michaud, Gorton and McGrath (2025), Figure 4, or to the
+        last that is alive; from a tenth of the live latents if fewer than 1,000 are alive. The
+        message says so where it is not 100 to 10,000.
     kind : {"auto", "continuous", "discrete", "poisson"}
         How the tail is fitted, see :func:`fit_tail`. "auto" takes "poisson" with ``samples`` and
         "continuous" without; the other two need ``samples``.
@@ -191,14 +195,16 @@ def fit_frequencies(
     Raises
     ------
     ValueError
-        For frequencies outside [0, 1], ranks beyond the latents that are alive, or frequencies that
-        are not counts out of ``samples``.
+        For frequencies outside [0, 1], fewer than two above 0, ranks beyond the latents that are
+        alive, or frequencies that are not counts out of ``samples``.
 
     Notes
     -----
     Intervals take the frequencies as drawn from a law: they hold for another SAE of the kind. What
     one SAE's curve is between two ranks is known exactly, but for the noise of counting.
     """
+    if samples is not None:
+        samples = _validate.whole("samples", samples, low=1)
     freq = _validate.reals("freq", freq, low=0.0, high=1.0)
     level = _validate.real("level", level, low=0.0, high=1.0, low_open=True, high_open=True)
     number = _validate.whole("replicates", replicates, low=0)
@@ -209,8 +215,13 @@ def fit_frequencies(
     if kind == "auto":
         chosen = "continuous" if samples is None else "poisson"
     alive = np.sort(freq[freq > 0.0])[::-1]
-    first, last = _window(ranks, int(alive.size))
+    # counts first: a wrong number of samples is no matter of ranks
     counts = None if samples is None else _counts(alive, samples)
+    if alive.size < 2:
+        raise ValueError(
+            f"freq must have at least 2 latents that fire, got {alive.size} of {freq.size}"
+        )
+    first, last = _default(int(alive.size)) if ranks is None else _window(ranks, int(alive.size))
     if chosen != "continuous" and counts is None:
         raise ValueError(f"samples must be given for kind={chosen!r}")
 
@@ -220,13 +231,18 @@ def fit_frequencies(
     if xmin is not None:
         start = _validate.real("xmin", xmin, low=0.0, low_open=True, high=1.0)
         if chosen != "continuous" and samples is not None:
-            start = math.ceil(start * int(samples))
+            start = math.ceil(start * samples)
     values = alive if chosen == "continuous" or counts is None else counts
     tail = fit_tail(values, kind=chosen, xmin=start, level=level)
     goodness = goodness_of_fit(tail, number, generator, progress=progress) if number else None
     window = alive[first - 1 : last]
     _, sizes = np.unique(window, return_counts=True)
     status, message = _status(by_rank, corrected, (first, last))
+    if ranks is None and (first, last) != RANKS:
+        message += (
+            f" Ranks {first} to {last} are those of the default that are alive: only {alive.size} "
+            "latents fire."
+        )
     return FrequencyFit(
         slope=by_rank.slope,
         interval=by_rank.interval,
@@ -239,11 +255,19 @@ def fit_frequencies(
         alive=int(alive.size),
         dead=int(freq.size - alive.size),
         ties=float(sizes[sizes > 1].sum() / window.size),
-        samples=None if samples is None else int(samples),
+        samples=samples,
         level=level,
         status=status,
         message=message,
     )
+
+
+def _default(alive: int) -> tuple[int, int]:
+    """Return the ranks of the default: the last is alive, and the first well before it."""
+    first, last = RANKS
+    if alive < 10 * first:
+        first = max(1, alive // 10)
+    return first, min(last, alive)
 
 
 def _window(ranks: Any, alive: int) -> tuple[int, int]:
@@ -261,8 +285,7 @@ def _window(ranks: Any, alive: int) -> tuple[int, int]:
     return first, last
 
 
-def _counts(alive: Floats, samples: Any) -> Floats:
-    tokens = _validate.whole("samples", samples, low=1)
+def _counts(alive: Floats, tokens: int) -> Floats:
     counts = alive * tokens
     whole = np.rint(counts)
     # room for frequencies in single precision, or with 1e-10 added before a logarithm

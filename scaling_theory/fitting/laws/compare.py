@@ -2,7 +2,10 @@
 
 Read the table from the top: laws whose ``delta`` is below 2 describe these points equally well,
 and the message says so. ``holdout`` asks something else, whether a law that has not seen the
-largest n foretells them; a law can win one and lose the other.
+largest n foretells them; a law can win one and lose the other, and then none is told apart.
+
+With few points AICc rules out laws by the number of their parameters alone; the message counts
+them. That a law is ahead of the rest is then said of the laws that the points allow.
 """
 
 from __future__ import annotations
@@ -27,6 +30,10 @@ if TYPE_CHECKING:  # pandas is slow to import: bound when a table is made
 #: Laws whose criteria differ by less are not told apart (Burnham and Anderson, Model Selection
 #: and Multimodel Inference, 2nd ed., 2002, section 2.6).
 DISTINGUISHED = 2.0
+#: A law is not told apart where another one foretells the n held out with an error smaller by more
+#: than this factor. Errors that differ by less than ``ROUNDING`` are those of the fit.
+FORETOLD = 2.0
+ROUNDING = 1e-9
 
 
 def compare_laws(
@@ -98,7 +105,7 @@ def compare_laws(
     close = tuple(table["law"][table["delta"] < DISTINGUISHED])
     table.attrs["indistinguishable"] = close
     table.attrs["dropped"] = dropped
-    table.attrs["message"] = _message(table, close)
+    table.attrs["message"] = _message(table, close, n.size, dropped)
     return table
 
 
@@ -190,15 +197,34 @@ def _weights(aicc: Floats) -> Floats:
     return np.asarray(out / out.sum())
 
 
-def _message(table: pd.DataFrame, close: tuple[str, ...]) -> str:
+def _message(table: pd.DataFrame, close: tuple[str, ...], points: int, dropped: int) -> str:
     if not close:
         return "Too few points for AICc: no law can be ranked."
-    if len(close) == 1:
+    ruled_out = int(((table["aicc"] == math.inf) | (table["status"] == "too few points")).sum())
+    many = (
+        f" {ruled_out} {'law has' if ruled_out == 1 else 'laws have'} too many parameters for AICc "
+        f"with {points} points."
+    ) * bool(ruled_out)
+    if len(close) > 1:
+        fitted = int(table["aicc"].notna().sum())
         return (
-            f"The {close[0]} is told apart from the others: all are {DISTINGUISHED:g} or more off."
+            f"No single law is distinguished: {len(close)} of {fitted} differ by less than "
+            f"{DISTINGUISHED:g} in AICc ({', '.join(close)}).{many}"
         )
-    fitted = int(table["aicc"].notna().sum())
-    return (
-        f"No single law is distinguished: {len(close)} of {fitted} differ by less than "
-        f"{DISTINGUISHED:g} in AICc ({', '.join(close)})."
-    )
+    first = close[0]
+    allowed = f" of the laws that {points} points allow" * bool(ruled_out)
+    errors = table.set_index("law")["holdout"].astype(float)
+    best = errors.min()  # nan is left out
+    if errors[first] > FORETOLD * best and errors[first] - best > ROUNDING:
+        return (
+            f"The {first} has the least AICc{allowed}, and the hold-out disagrees: the "
+            f"{errors.idxmin()} foretells the {dropped} largest n with a mean error of ln loss of "
+            f"{best:.2g}, the {first} with {errors[first]:.2g}. No single law is "
+            f"distinguished.{many}"
+        )
+    if ruled_out:
+        return (
+            f"The {first} is told apart{allowed}: all others of these are {DISTINGUISHED:g} or "
+            f"more off.{many}"
+        )
+    return f"The {first} is told apart from the others: all are {DISTINGUISHED:g} or more off."

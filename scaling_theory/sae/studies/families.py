@@ -12,8 +12,8 @@ trained alone with the same architecture (with ReLU at l1 = 0.1 these are the ru
 quick preset, which are longer); beta is the excess exponent b of that curve, L(n) = floor + C n^-b
 with a free floor (``fit_power_law``). A family is pathological if any of its manifolds has
 beta < alpha. Points have no such exponent, and a curve that changes by less than 5%
-from 4d to 64d latents is a plateau: both count as infinite. ``clear`` says whether alpha is outside
-the 95% interval of each beta.
+from 4d to 64d latents is a plateau: both count as infinite. Where alpha is inside the 95% interval
+of an exponent that could decide, the truth isn't known and the regime is "other".
 
 A few hundred latents are few: alpha can be above beta while hardly any latent is on the manifold
 yet (``taken_over``), or below it while all features are found. And a curve of a manifold alone is
@@ -62,12 +62,12 @@ class TrainedFamily:
     name
         What it consists of.
     regime
-        "pathological" if any manifold has beta < alpha, else "benign".
+        "pathological" if any manifold has beta < alpha, else "benign"; "other" where not ``clear``.
     alpha, beta
         Exponent of the frequencies, p_i = rate i^-(1 + alpha), and the smallest excess exponent of
         the manifolds; infinite where there are only points and plateaus.
     clear
-        Whether alpha is outside the 95% interval of every manifold's exponent.
+        Whether alpha is above the 95% interval of some manifold's exponent, or below all of them.
     truth
         How the regime follows, in a sentence.
     widths : (k,) int64
@@ -94,7 +94,7 @@ class TrainedFamily:
     """
 
     name: str
-    regime: Literal["benign", "pathological"]
+    regime: Literal["benign", "pathological", "other"]
     alpha: float
     beta: float
     clear: bool
@@ -244,6 +244,10 @@ def _family(
                 raise ValueError(f"singles must have {name!r}, which {design.name!r} has")
             of[short(manifold)] = exponents[name]
     slow = [name for name, exponent in of.items() if exponent.beta < design.alpha]
+    regime: Literal["benign", "pathological"] = "pathological" if slow else "benign"
+    clear = any(e.high < design.alpha for e in of.values()) or all(
+        e.low > design.alpha for e in of.values()
+    )
     widths = np.array([row["width"] for row in mine], dtype=np.int64)
     samples = int(mine[0]["samples"])
     owned = [json.loads(row["owned"]) for row in mine]
@@ -252,10 +256,10 @@ def _family(
         departures.append("random subspaces")
     return TrainedFamily(
         name=design.name,
-        regime="pathological" if slow else "benign",
+        regime=regime if clear else "other",
         alpha=design.alpha,
         beta=min((exponent.beta for exponent in of.values()), default=math.inf),
-        clear=all(not e.low <= design.alpha <= e.high for e in of.values()),
+        clear=clear,
         truth=_truth(design.alpha, of),
         widths=widths,
         losses=np.array([row["loss"] for row in mine]),
