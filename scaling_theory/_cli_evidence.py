@@ -63,7 +63,8 @@ def gathered(given: dict[str, Any]) -> Evidence:
     notes: list[str] = []
     if given["losses"]:
         arguments["widths_losses"] = _losses(given)
-        hint = hint_of_rising(*arguments["widths_losses"][:2], given["explained"])
+        widths, losses = arguments["widths_losses"][:2]
+        hint = hint_of_rising(widths, losses, given["explained"])
         notes += [f"{given['losses']}: {hint}"] * bool(hint)
     frequencies: dict[int, Any] = {}
     for one in given["frequencies"]:
@@ -190,11 +191,19 @@ def _neighbours(
                 f"--decoder of width {width} must have at most that many rows, "
                 f"got {decoder.shape[0]}"
             )
+        fired = frequencies.get(width)
+        alive = None
+        if fired is not None and fired.size == decoder.shape[0]:
+            alive = fired > 0.0
         try:
-            found = decoder_neighbours(decoder, samples=rows, progress=sys.stderr.isatty())
+            found = decoder_neighbours(
+                decoder, alive=alive, samples=rows, progress=sys.stderr.isatty()
+            )
         except ValueError as error:
             raise click.UsageError(as_option(str(error))) from error
-        cosines[width] = np.asarray(found.cosine, dtype=np.float64)
+        # dead latents were never spent
+        number = width if alive is None else int(alive.sum())
+        cosines[number] = np.asarray(found.cosine, dtype=np.float64)
         stopped = found.status == "interrupted"
         try:
             said.append(_said(width, decoder, found, frequencies.get(width), rows, stopped))

@@ -217,7 +217,7 @@ def hint_of_frequencies(values: npt.NDArray[Any]) -> str:
     """Say what frequencies outside [0, 1] may be, or nothing."""
     if (values < 0.0).any():
         return "; logarithms? --log10" * bool((values <= 0.0).all())
-    if (values > 1.0).any():
+    if (values > 1.0).any() and (values == np.floor(values)).all():
         return "; counts? divide by the number of samples"
     return ""
 

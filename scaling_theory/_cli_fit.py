@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,10 @@ _COMPARED = [
     "law", "parameters", "aicc", "delta", "weight", "holdout", "exponent", "exponent_low",
     "exponent_high", "floor", "status",
 ]  # fmt: skip
+
+
+#: Arguments of the library whose options have their name.
+_OPTIONS = ("n", "loss", "level", "huber", "floor", "seed")
 
 
 @click.command()
@@ -107,7 +112,9 @@ def fit(
     try:
         if compare:
             held_out = None if leave_largest is None else leave_largest[0]
-            _compared(compare_laws(n, loss, drop=held_out, **given), as_json, notes)
+            bar = sys.stderr.isatty()
+            ranked = compare_laws(n, loss, drop=held_out, progress=bar, **given)
+            _compared(ranked, as_json, notes)
         elif leave_largest is not None:
             _left_out(n, loss, leave_largest, given, as_json, notes)
         elif law is not None:
@@ -289,4 +296,6 @@ def _as_option(message: str) -> str:
     name, space, rest = message.partition(" ")
     if name == "drop":
         return "--leave-largest" + space + rest
-    return f"--{message}" if name in ("level", "huber", "floor", "seed") else message
+    if name in ("n", "loss"):
+        rest = rest.replace(f"got {name}[", f"got --{name}[")
+    return f"--{name}{space}{rest}" if name in _OPTIONS else message

@@ -57,8 +57,8 @@ def _two_words(args: list[str]) -> list[str]:
     "--ranks",
     nargs=2,
     type=Count(),
-    help="First and last rank of the slope: 10 1000, or 10,1000. [default: 100 to 10,000, or to the "
-    "last latent that fires; from a tenth of them if fewer than 1,000 do]",
+    help="First and last rank of the slope: 10 1000, or 10,1000. [default: 100 to 10,000, or to "
+    "the last latent that fires; from a tenth of them if fewer than 1,000 do]",
 )
 @click.option(
     "--samples", type=Count(), help="Tokens that firing was counted on: corrects for that noise."

@@ -151,7 +151,7 @@ def test_decoders(given, tmp_path, decoder, kind):
     else:
         np.save(path, np.asfortranarray(decoder))
     arguments, said = given("--decoder", path)
-    cosines, dimension = diagnose_module._cosines_of(decoder)  # what decoder= is turned into
+    cosines, dimension = diagnose_module._cosines_of(decoder, None)  # what decoder= is turned into
     assert list(arguments["cosines"]) == list(cosines) == [96]
     # sums over columns that lie otherwise in memory are rounded otherwise
     assert np.allclose(arguments["cosines"][96], cosines[96], rtol=0.0, atol=1e-12)
@@ -181,7 +181,9 @@ def test_a_published_sae(given, run, published):
     arguments, said = given("--sae", published)
     sae = sth.load_sae(published)
     same([arguments["frequencies"][96]], [sae.frequencies.numpy()])
-    same([arguments["cosines"][96]], [sth.analysis.decoder_neighbours(sae.decoder).cosine])
+    fires = sae.frequencies.numpy() > 0.0  # dead latents are no neighbours
+    near = sth.analysis.decoder_neighbours(sae.decoder, alive=fires)
+    same([arguments["cosines"][int(fires.sum())]], [near.cosine])
     assert said["decoders"][0]["duplicates"]["dead_nearest_share"] == 1.0
     assert said["notes"] == [f"{published}: {sae.frequencies_note}"]
     # the same, read by two options
@@ -197,6 +199,22 @@ def test_rows_of_a_decoder(given, tmp_path, decoder):
     (one,) = given("--decoder", tmp_path / "decoder.npy", "--rows", 40)[1]["decoders"]
     assert one["message"].startswith("40 of 96 rows")
     assert one["tiling"]["message"] == sth.analysis.tiling_share(decoder, samples=40).message
+
+
+def test_notes_of_what_looks_wrong(given, run, tmp_path, decoder):
+    wide = tmp_path / "wide.npy"
+    np.save(wide, decoder[:20])
+    note = "20 rows of 32 numbers: one row is one latent; transpose if the file holds (d, n)"
+    assert given("--decoder", wide)[1]["notes"] == [f"{wide}: {note}"]
+    np.save(wide, decoder[:32])
+    assert given("--decoder", wide)[1]["notes"] == []
+    path = tmp_path / "rising.csv"
+    path.write_text("d_sae,mse\n100,0.5\n200,0.6\n400,0.7\n")
+    arguments, said = given("--losses", path)
+    same(arguments["widths_losses"], ([100, 200, 400], [0.5, 0.6, 0.7]))
+    hint = "losses rise with n: shares of explained variance? --explained"
+    assert said["notes"] == [f"{path}: {hint}"]
+    assert given("--losses", path, "--explained")[1]["notes"] == []
 
 
 # ---- what it says --------------------------------------------------------------------------------
@@ -327,6 +345,15 @@ WRONG = {
     "both": (["--decoder", "flat.npy", "--cosines", "rates.npy"], ["--cosines", "--decoder"]),
     "no cosines": (["--cosines", "large.npy"], ["--cosines", "2.0"]),
     "no sae": (["--sae", "no"], ["--sae", "no"]),
+    "negative loss": (
+        ["--losses", "negative.csv"],
+        ["--losses (losses) must hold", "got --losses (losses)[1] = -0.4"],
+    ),
+    "percentages": (["--losses", "percent.csv", "--explained"], ["--explained", "61", "by 100"]),
+    "logarithms": (
+        ["--frequencies", "logs.npy"],
+        ["--frequencies must be at least 0", "logs.npy", "--log10"],
+    ),
     "figure": ([*GPT2, "--figure", "page.doc"], ["--figure", ".png", "page.doc"]),
     "figure nowhere": ([*GPT2, "--figure", "no/page.png"], ["no/page.png"]),
 }
@@ -341,6 +368,9 @@ def test_refused(refuses, name, tmp_path, monkeypatch):
     np.save("flat.npy", g.standard_normal((20, 4)))
     np.save("other.npy", g.standard_normal((10, 5)))
     np.save("large.npy", np.full(20, 2.0))
+    np.save("logs.npy", np.log10(np.arange(1.0, 51.0) ** -1.0))
+    (tmp_path / "negative.csv").write_text("width,loss\n100,0.5\n200,-0.4\n400,0.3\n")
+    (tmp_path / "percent.csv").write_text("width,loss\n100,61\n200,65\n400,70\n")
     bad = g.standard_normal((20, 4))
     bad[3, 2] = np.nan
     np.save("nan.npy", bad)

@@ -8,7 +8,7 @@ import pytest
 
 import scaling_theory as sth
 from scaling_theory import _cli_fit
-from scaling_theory._cli_output import finite
+from scaling_theory._cli_output import finite, print_values
 from scaling_theory.fitting import laws
 
 GPT2 = ["fit", "gpt2_layer8_widths", "--n", "width", "--loss", "variance_explained", "--explained"]
@@ -144,3 +144,73 @@ def test_explained_variance_of_all_is_no_loss(refuses, tmp_path):
     path = tmp_path / "explained.csv"
     path.write_text("n,explained\n1,0.5\n2,0.7\n4,1.0\n8,1.0\n")
     refuses(["fit", path, "--loss", "explained", "--explained"], "loss", "greater than 0", "0.0")
+
+
+def csv(folder, header, *rows):
+    path = folder / "table.csv"
+    path.write_text("\n".join([header, *rows]) + "\n")
+    return path
+
+
+FALLING = ("512,0.50", "1024,0.43", "2048,0.37", "4096,0.33", "8192,0.30")
+
+
+@pytest.mark.parametrize(
+    "header", ["n,loss", "width,mse", "widths,loss", "latents,mse", "d_sae,mse"]
+)
+def test_columns_are_guessed_and_said(ask, run, tmp_path, header):
+    path = csv(tmp_path, header, *FALLING)
+    width, loss = header.split(",")
+    options = ["--floor", "zero"]
+    said = ask("fit", path, *options)
+    named = ask("fit", path, "--n", width, "--loss", loss, *options)
+    guesses = [f"--n is the column {width}"] * (width != "n")
+    guesses += [f"--loss is the column {loss}"] * (loss != "loss")
+    assert said["notes"] == guesses
+    assert named == {**said, "notes": []}
+    assert ask("fit", path, "--leave-largest", 1, *options)["notes"] == guesses
+    _, out, _ = run("fit", path, *options)
+    assert all(f"note: {text}" in out for text in guesses)
+    assert ("note:" in out) == bool(guesses)
+
+
+def test_the_first_of_several_columns_is_taken(ask, tmp_path):
+    rows = [f"{i},{row}" for i, row in enumerate(FALLING, 1)]
+    path = csv(tmp_path, "width,n,loss", *rows)
+    both = ask("fit", path)
+    assert both == ask("fit", path, "--n", "n")
+    assert both["scale"] != ask("fit", path, "--n", "width")["scale"]
+
+
+def test_losses_that_rise_are_doubted(ask, tmp_path):
+    hint = "losses rise with n: shares of explained variance? --explained"
+    path = csv(tmp_path, "n,loss", "2048,0.7", "512,0.5", "1024,0.6", "4096,0.75")
+    assert ask("fit", path)["notes"] == [hint]
+    assert ask("fit", path, "--explained")["notes"] == []
+    once_down = csv(tmp_path, "n,loss", "512,0.5", "1024,0.6", "2048,0.7", "4096,0.65")
+    assert ask("fit", once_down)["notes"] == []
+
+
+def test_refused_files_and_columns(refuses, tmp_path):
+    path = csv(tmp_path, "width;mse", "512;0.5", "1024;0.4")
+    refuses(["fit", path], "commas", "';'", "width;mse")
+    path = csv(tmp_path, "n,loss", "512,39.0", "1024,60.5")
+    refuses(["fit", path, "--explained"], "--explained", "39", "'loss'", "[0, 1]", "by 100")
+    path = csv(tmp_path, "n,loss", "512,0.5", "1024,-0.4", "2048,0.3", "4096,0.2")
+    refuses(["fit", path], "--loss must hold", "greater than 0", "got --loss[1] = -0.4")
+
+
+def test_no_minus_zero_and_no_touching_words(capsys):
+    values = {
+        "a": -0.0,
+        "a name as long as it gets": -0.5,
+        "intervals": {"long_one_bad": [-0.0, 1.0]},
+    }
+    print_values(values | {"rows": [{"b": -0.0}]}, as_json=False)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == ["a", "0"]
+    assert lines[1] == "a name as long as it gets -0.5"
+    assert lines[2] == "long_one_bad interval 0  1"
+    assert lines[-1].split() == ["0"]
+    print_values({"a": -0.0, "b": [-0.0]}, as_json=True)
+    assert capsys.readouterr().out == '{"a": 0.0, "b": [0.0]}\n'

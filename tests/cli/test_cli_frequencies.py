@@ -161,3 +161,58 @@ def test_for_people(run, tmp_path):
     assert float(value) == pytest.approx(want.slope, rel=1e-9)
     assert "zipf_exponent" in out
     assert "verdict" in out
+
+
+@pytest.mark.parametrize("ranks", [["10", "300"], ["10,300"], ["10:300"], ["10,3e2"]])
+def test_ranks_in_one_word_or_two(ask, tmp_path, ranks):
+    path = write(tmp_path, "npy")
+    want = sth.fit_frequencies(RATES, ranks=(10, 300), replicates=0)
+    said = ask("frequencies", path, "--ranks", *ranks, "--replicates", 0)
+    assert (said["slope_from"], said["slope_to"]) == (10, 300)
+    assert said["slope"] == want.slope
+    if len(ranks) == 1:
+        joined = ask("frequencies", path, f"--ranks={ranks[0]}", "--replicates", 0)
+        assert joined == said
+
+
+def test_ranks_by_default(ask, tmp_path):
+    said = ask("frequencies", write(tmp_path, "npy"), "--replicates", 0)
+    want = sth.fit_frequencies(RATES, ranks=(39, 396), replicates=0)
+    assert (said["slope_from"], said["slope_to"], said["slope"]) == (39, 396, want.slope)
+    assert "Ranks 39 to 396 are the default where 396 latents fire." in said["message"]
+
+
+def test_refused_with_a_hint(refuses, tmp_path):
+    path = tmp_path / "some.npy"
+
+    def of(values):
+        np.save(path, values)
+        return ["frequencies", path]
+
+    refuses(of(np.log10(RATES[4:])), "DATA must hold", "[0, 1]", "got some.npy[0]", "--log10")
+    refuses(of(np.round(1e6 * RATES)), "got some.npy[4]", "counts?", "number of samples")
+    refuses(of(np.zeros(9)), "DATA must have at least 2 latents that fire, got 0 of 9")
+    refuses([*of(RATES), "--samples", 7], "--samples", "7")
+    refuses([*of(RATES), "--samples", 0], "--samples", "at least 1")
+    refuses([*of(RATES), "--ranks", "10,1000"], "--ranks", "396", "(10, 1000)")
+    refuses([*of(RATES), "--ranks", "10,x"], "--ranks", "'x'")
+    both = "--compare needs --kind continuous or discrete"
+    # before the file is read
+    refuses(["frequencies", tmp_path / "no.npy", "--samples", 7, "--compare"], both, "--samples")
+    refuses(["frequencies", tmp_path / "no.npy", "--kind", "poisson", "--compare"], both)
+    archive = tmp_path / "two.npz"
+    np.savez(archive, a=RATES, b=RATES)
+    refuses(["frequencies", archive], "--key must say which of ['a', 'b']", "'frequency'")
+    table = tmp_path / "two.csv"
+    table.write_text("a,b\n0.1,0.2\n")
+    refuses(["frequencies", table], "--column must say which of ['a', 'b']", "'frequency'")
+
+
+def test_neither_hint_for_what_is_neither(run, tmp_path):
+    path = tmp_path / "some.txt"
+    for wrong in ("0.1\n-0.2\n", "0.1\n1.5\n"):
+        path.write_text(wrong)
+        _, _, err = run("frequencies", path)
+        assert "[0, 1]" in err
+        assert "log10" not in err
+        assert "counts" not in err

@@ -70,6 +70,11 @@ def trained(tmp_path_factory):
     return where / "files", where / "store", found
 
 
+@pytest.fixture(scope="module")
+def stored():
+    return trained_families()
+
+
 def measured(spec, store):
     """An SAE of a store, and its evaluation on the samples of its own specification."""
     weights, kept = Weights(spec.width, spec.data.dimension), Store(store).weights(spec)
@@ -175,7 +180,7 @@ def made(tmp_path, trained, law):
     return trained_families(tmp_path, SOME[:1], ALONE[:1])[0]
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(beta=some.floats(0.3, 2.0), floor=some.floats(0.0, 0.1))
 def test_the_regime_is_that_of_the_law_of_the_manifold_alone(
     tmp_path_factory, trained, beta, floor
@@ -225,17 +230,16 @@ def test_every_manifold_has_a_curve_of_its_own_and_of_its_architecture():
     assert not any("TopK" in name for name in alone if "shell" in name)
 
 
-def test_stored_families_are_enough_of_both_regimes():
-    found = trained_families()
-    regimes = [family.regime for family in found]
+def test_stored_families_are_enough_of_both_regimes(stored):
+    regimes = [family.regime for family in stored]
     assert min(regimes.count("benign"), regimes.count("pathological")) >= 10
-    assert all(family.clear == (family.regime != "other") for family in found)
-    assert all(family.taken_over[-1] > 0.1 for family in found if family.regime == "pathological")
+    assert all(family.clear == (family.regime != "other") for family in stored)
+    assert all(family.taken_over[-1] > 0.1 for family in stored if family.regime == "pathological")
     assert sum(file.stat().st_size for file in FOLDER.iterdir()) < 600_000
 
 
-def test_stored_families_are_whole():
-    for family in trained_families():
+def test_stored_families_are_whole(stored):
+    for family in stored:
         k = family.widths.size
         assert k >= 5
         assert (np.diff(family.widths) > 0).all()
@@ -254,18 +258,18 @@ def test_stored_families_are_whole():
 
 
 @pytest.mark.slow
-def test_stored_losses_are_those_of_training_again():
+def test_stored_losses_are_those_of_training_again(stored):
     """The narrowest SAEs of three families: other processors round otherwise, no more."""
-    for design, family in list(zip(DESIGNS, trained_families(), strict=True))[::12]:
+    for design, family in list(zip(DESIGNS, stored, strict=True))[::12]:
         row = train([design.specs()[0]], progress=False).iloc[0]
         assert family.losses[0] == pytest.approx(row["loss"], rel=0.02)
 
 
 @pytest.mark.slow
-def test_a_diagnosis_takes_them():
+def test_a_diagnosis_takes_them(stored):
     from scaling_theory.analysis.calibration import judge
 
-    said = judge(trained_families()[::10])
+    said = judge(stored[::10])
     assert said["pathological"].between(0.0, 1.0).all()
     assert said["evidence"].tolist() == ["losses+frequencies+cosines"] * len(said)
 

@@ -258,8 +258,8 @@ def _cosines_of(decoder: Any, frequencies: Any) -> tuple[dict[int, Floats], int]
         if fired is not None and np.shape(fired) == shape[:1]:
             alive = np.asarray(fired, dtype=np.float64) > 0.0
         near = decoder_neighbours(rows, alive=alive, baseline_samples=0)
-        found[key] = np.full(shape[0], np.nan)
-        found[key][near.rows] = near.cosine
+        # dead latents were never spent
+        found[key if alive is None else int(alive.sum())] = np.asarray(near.cosine, dtype=float)
         dimensions.add(int(shape[1]))
     if len(dimensions) != 1:
         raise ValueError(f"decoder must have one dimension d, got {sorted(dimensions)}")

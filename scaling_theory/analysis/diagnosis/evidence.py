@@ -156,16 +156,15 @@ def read_close(cosines: Any, dimension: Any = None) -> list[Close]:
     found = []
     for width, values in _by_width("cosines", cosines):
         array = np.asarray(values, dtype=np.float64).ravel()
-        if array.size != width:
+        if array.size > width:
             raise ValueError(
-                f"cosines of width {width} must have one value for each latent (nan where it is "
-                f"left out), got {array.size}"
+                f"cosines of width {width} must be at most that many (fewer are a sample), got "
+                f"{array.size}"
             )
         array = array[~np.isnan(array)]  # latents that are left out
         if array.size < 2:
             continue
         array = _validate.reals("cosines", array, low=-1.0 - 1e-6, high=1.0 + 1e-6)
-        width = int(array.size)  # dead latents were never spent
         use = [c for c in COSINES if c > _chance(width, d)]
         if not use:  # random directions are as close
             continue

@@ -38,7 +38,7 @@ class Piece(NamedTuple):
 
 
 @final
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Diagnosis:
     """Which regime SAEs are in, with what certainty, and why.
 
@@ -85,6 +85,13 @@ class Diagnosis:
     width: float
     effective_draws: float
     further: pd.DataFrame | None
+
+    def __repr__(self) -> str:
+        alone = ", ".join(f"{piece.name} {piece.pathological:.2f}" for piece in self.evidence)
+        return (
+            f"Diagnosis: {self.verdict}\n{self.message}\npathological, from each alone: {alone} "
+            f"(before {self.prior:.2f})"
+        )
 
     def draw(self, ax: Any = None) -> Any:
         """One page: probabilities, what each evidence says, posterior of alpha and beta."""

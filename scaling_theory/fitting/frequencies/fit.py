@@ -239,10 +239,7 @@ def fit_frequencies(
     _, sizes = np.unique(window, return_counts=True)
     status, message = _status(by_rank, corrected, (first, last))
     if ranks is None and (first, last) != RANKS:
-        message += (
-            f" Ranks {first} to {last} are those of the default that are alive: only {alive.size} "
-            "latents fire."
-        )
+        message += f" Ranks {first} to {last} are the default where {alive.size} latents fire."
     return FrequencyFit(
         slope=by_rank.slope,
         interval=by_rank.interval,

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scaling_theory import _validate
+from scaling_theory._progress import track
 from scaling_theory._validate import Floats
 from scaling_theory.fitting.laws._solve import checked, same_length, solve
 from scaling_theory.fitting.laws.catalogue import LAWS, law_of
@@ -45,6 +46,7 @@ def compare_laws(
     laws: Sequence[str | Law] | None = None,
     drop: int | None = None,
     level: float = 0.95,
+    progress: bool = False,
 ) -> pd.DataFrame:
     """Fit several laws of one variable and rank them.
 
@@ -57,6 +59,8 @@ def compare_laws(
     drop : int, optional
         How many of the largest different n are held out; a third, rounded down but at least 1, by
         default. 0 for none.
+    progress : bool
+        Whether to show a bar on standard error; laws of the theory take seconds each.
 
     Returns
     -------
@@ -94,7 +98,10 @@ def compare_laws(
             f"drop must be less than the number of different n, {sizes.size}, got {dropped}"
         )
     seen = n <= sizes[sizes.size - 1 - dropped]
-    rows = [_row(law, n, loss, weights, huber, level, seen) for law in chosen]
+    rows = [
+        _row(law, n, loss, weights, huber, level, seen)
+        for law in track(chosen, "laws", len(chosen), enabled=progress)
+    ]
     table = pd.DataFrame(rows)
     table.insert(6, "delta", table["aicc"] - _least(table["aicc"].to_numpy(dtype=float)))
     table.insert(7, "weight", _weights(table["aicc"].to_numpy(dtype=float)))

@@ -94,14 +94,40 @@ def test_readings():
     assert direct["low"] < 0.74 < direct["high"]
 
 
+@pytest.mark.parametrize(
+    ("alive", "want"),
+    [
+        (2, (1, 2)),
+        (19, (1, 19)),
+        (50, (5, 50)),
+        (999, (99, 999)),
+        (1000, (100, 1000)),
+        (9_999, (100, 9_999)),
+        (10_000, (100, 10_000)),
+        (12_000, (100, 10_000)),
+    ],
+)
+def test_ranks_by_default_are_alive_and_said_where_they_are_few(alive, want):
+    rates = np.concatenate([np.arange(1.0, alive + 1.0) ** -0.9, np.zeros(alive)])
+    fit = fit_frequencies(rates, replicates=0, xmin=rates[alive - 1])
+    assert fit.ranks == want
+    given = fit_frequencies(rates, want, replicates=0, xmin=rates[alive - 1])
+    assert (fit.slope, fit.interval) == (given.slope, given.interval)
+    said = f" Ranks {want[0]} to {want[1]} are the default where {alive} latents fire."
+    assert fit.message == given.message + said * (want != (100, 10_000))
+
+
 GOOD = np.geomspace(1e-4, 0.1, 50)
 
 REFUSED = [
     ({"freq": [0.1, -0.2]}, "freq[1] = -0.2"),
     ({"freq": [0.1, 1.2]}, "freq must hold numbers in [0, 1]"),
     ({"freq": [0.1, math.nan]}, "nan"),
-    ({"freq": GOOD}, "ranks must rise and end at or before 50"),
-    ({"freq": [0.0, 0.0], "ranks": (1, 2)}, "at or before 0"),
+    ({"freq": GOOD, "ranks": (100, 10_000)}, "ranks must rise and end at or before 50"),
+    ({"freq": [0.0, 0.0], "ranks": (1, 2)}, "at least 2 latents that fire, got 0 of 2"),
+    ({"freq": [0.0, 0.3, 0.0]}, "at least 2 latents that fire, got 1 of 3"),
+    ({"freq": GOOD, "ranks": (1, 60), "samples": 1000}, "samples must make every frequency"),
+    ({"freq": [2.0], "samples": 0}, "samples must be a whole number of at least 1"),
     ({"freq": GOOD, "ranks": (5, 5)}, "got (5, 5)"),
     ({"freq": GOOD, "ranks": 5}, "ranks must be a first and a last rank"),
     ({"freq": GOOD, "ranks": (1, 40), "samples": 1000}, "samples must make every frequency"),
@@ -166,9 +192,12 @@ def test_command_reads_logarithms_and_compares(tmp_path):
     ("arguments", "fragment"),
     [
         (("missing.csv",), "DATA must be a file"),
-        (("two.csv",), "--column must name a column among ['a', 'b']"),
+        (("two.csv",), "--column must say which of ['a', 'b']"),
         (("two.csv", "--column", "b"), "column 'b' must hold numbers"),
-        (("two.csv", "--column", "a"), "--ranks must rise and end at or before 3"),
+        (
+            ("two.csv", "--column", "a", "--ranks", "1", "4"),
+            "--ranks must rise and end at or before 3",
+        ),
         (
             ("two.csv", "--column", "a", "--ranks", "1", "3", "--samples", "7"),
             "--samples must make",

@@ -110,6 +110,53 @@ def test_laws_that_cannot_be_fitted_are_rows_that_say_so():
     assert none["weight"].isna().all()
 
 
+def test_laws_ruled_out_by_the_number_of_points_are_counted():
+    # 6 points: 3 parameters and a variance leave an AICc, 4 parameters none
+    n = SIZES[::2]
+    loss = PowerLaw(False)(n, 2.0, 0.5) * np.exp(0.003 * np.array([1, -1, 0, -1, 1, 0]))
+    pair = ["power law", "exponential + floor"]
+    all_allowed = compare_laws(n, loss, laws=pair).attrs["message"]
+    assert all_allowed == "The power law is told apart from the others: all are 2 or more off."
+    one = compare_laws(n, loss, laws=[*pair, "uniform law + floor"])
+    assert one.attrs["indistinguishable"] == ("power law",)
+    assert "power law is told apart of the laws that 6 points allow" in one.attrs["message"]
+    assert "1 law has too many parameters for AICc with 6 points." in one.attrs["message"]
+    more = compare_laws(n, loss, laws=[*pair, "broken power law", "broken power law + floor"])
+    assert "2 laws have too many parameters for AICc" in more.attrs["message"]
+
+
+@pytest.mark.parametrize("progress", [False, True])
+def test_progress_is_asked_for(monkeypatch, progress):
+    shown = []
+
+    def track(items, what, total, *, enabled):
+        shown.append((what, total, enabled))
+        return items
+
+    monkeypatch.setattr("scaling_theory.fitting.laws.compare.track", track)
+    compare_laws(SIZES, noisy(0), laws=CHEAP[:2], progress=progress)
+    assert shown == [("laws", 2, progress)]
+
+
+def test_the_hold_out_may_disagree():
+    # a floor that AICc can't afford with 6 points, but the largest n show it
+    n = 512.0 * 2.0 ** np.arange(6)
+    loss = np.array([0.50, 0.43, 0.37, 0.33, 0.30, 0.275])
+    table = compare_laws(n, loss, laws=["power law", "power law + floor"])
+    assert table.attrs["indistinguishable"] == ("power law",)
+    errors = table.set_index("law")["holdout"]
+    assert errors["power law"] > 2.0 * errors["power law + floor"]
+    message = table.attrs["message"]
+    assert "told apart" not in message
+    assert "hold-out disagrees: the power law + floor foretells the 2 largest n" in message
+    assert f"{errors['power law + floor']:.2g}, the power law with" in message
+    # nothing held out, nothing to disagree
+    assert (
+        "told apart"
+        in compare_laws(n, loss, laws=["power law", "power law + floor"], drop=0).attrs["message"]
+    )
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
