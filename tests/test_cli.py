@@ -8,41 +8,6 @@ import numpy as np
 import pytest
 
 import scaling_theory as sth
-from scaling_theory.cli import main
-
-
-@pytest.fixture
-def run(monkeypatch, capsys):
-    """Call ``scaling-theory`` in this process: arguments -> (exit code, stdout, stderr)."""
-
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["scaling-theory", *map(str, arguments)])
-        code = 0
-        try:
-            main()
-        except SystemExit as stop:
-            code = stop.code or 0
-        out, err = capsys.readouterr()
-        return code, out, err
-
-    return call
-
-
-@pytest.fixture
-def ask(run):
-    """The same with --json: arguments -> what it says, strictly JSON."""
-
-    def call(*arguments):
-        code, out, err = run(*arguments, "--json")
-        assert code == 0, err
-
-        def constant(text):
-            raise AssertionError(f"{text} is not JSON")
-
-        return json.loads(out, parse_constant=constant)
-
-    return call
-
 
 # ---- regime ----------------------------------------------------------------------------------
 

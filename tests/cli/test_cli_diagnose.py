@@ -74,7 +74,7 @@ def decoder():
     return rows
 
 
-def same(one, other):
+def check_same(one, other):
     assert len(one) == len(other)
     for a, b in zip(one, other, strict=True):
         assert np.array_equal(a, b)
@@ -85,7 +85,7 @@ def same(one, other):
 
 def test_losses(given, losses):
     arguments, _ = given("--losses", losses)
-    same(arguments["widths_losses"], (FAMILY.widths, FAMILY.losses, FAMILY.stderr))
+    check_same(arguments["widths_losses"], (FAMILY.widths, FAMILY.losses, FAMILY.stderr))
     assert arguments["prior"] == 0.5
     assert not {"frequencies", "cosines", "decoder"} & set(arguments)
 
@@ -96,9 +96,9 @@ def test_losses_under_other_names(given, tmp_path):
     other = table.assign(mse=1.0)
     pd.concat([table.assign(k=16), other.assign(k=32)]).to_csv(path, index=False)
     options = ["--losses", path, "--loss", "mse", "--where", "k=16"]
-    same(given(*options)[0]["widths_losses"], (FAMILY.widths, FAMILY.losses))
+    check_same(given(*options)[0]["widths_losses"], (FAMILY.widths, FAMILY.losses))
     arguments, _ = given(*options, "--n", "n", "--stderr", "error")
-    same(arguments["widths_losses"], (FAMILY.widths, FAMILY.losses, FAMILY.stderr))
+    check_same(arguments["widths_losses"], (FAMILY.widths, FAMILY.losses, FAMILY.stderr))
 
 
 def test_data_in_the_package(ask, told):
@@ -113,7 +113,7 @@ def test_frequencies_of_several_widths(given, tmp_path):
         np.save(files[-1], rates)
     arguments, _ = given(*files, "--samples", 10**6, "--prior", 0.2)
     assert list(arguments["frequencies"]) == list(FAMILY.frequencies)
-    same(arguments["frequencies"].values(), FAMILY.frequencies.values())
+    check_same(arguments["frequencies"].values(), FAMILY.frequencies.values())
     assert (arguments["samples"], arguments["prior"]) == (10**6, 0.2)
 
 
@@ -124,7 +124,7 @@ def test_a_width_of_frequencies(given, tmp_path):
     np.savez(path, live=live, other=live[:3])
     arguments, _ = given("--frequencies", f"1e5={path}", "--key", "live")
     assert list(arguments["frequencies"]) == [100_000]
-    same(arguments["frequencies"].values(), [live])
+    check_same(arguments["frequencies"].values(), [live])
 
 
 def test_cosines(given, tmp_path):
@@ -135,7 +135,7 @@ def test_cosines(given, tmp_path):
         files += ["--cosines", f"{width}={path}"]
     arguments, _ = given(*files, "--dimension", 1000)
     assert list(arguments["cosines"]) == list(FAMILY.cosines)
-    same(arguments["cosines"].values(), FAMILY.cosines.values())
+    check_same(arguments["cosines"].values(), FAMILY.cosines.values())
     assert arguments["dimension"] == 1000
 
 
@@ -180,10 +180,10 @@ def published(tmp_path, decoder):
 def test_a_published_sae(given, run, published):
     arguments, said = given("--sae", published)
     sae = sth.load_sae(published)
-    same([arguments["frequencies"][96]], [sae.frequencies.numpy()])
+    check_same([arguments["frequencies"][96]], [sae.frequencies.numpy()])
     fires = sae.frequencies.numpy() > 0.0  # dead latents are no neighbours
     near = sth.analysis.decoder_neighbours(sae.decoder, alive=fires)
-    same([arguments["cosines"][int(fires.sum())]], [near.cosine])
+    check_same([arguments["cosines"][int(fires.sum())]], [near.cosine])
     assert said["decoders"][0]["duplicates"]["dead_nearest_share"] == 1.0
     assert said["notes"] == [f"{published}: {sae.frequencies_note}"]
     # the same, read by two options
@@ -211,7 +211,7 @@ def test_notes_of_what_looks_wrong(given, run, tmp_path, decoder):
     path = tmp_path / "rising.csv"
     path.write_text("d_sae,mse\n100,0.5\n200,0.6\n400,0.7\n")
     arguments, said = given("--losses", path)
-    same(arguments["widths_losses"], ([100, 200, 400], [0.5, 0.6, 0.7]))
+    check_same(arguments["widths_losses"], ([100, 200, 400], [0.5, 0.6, 0.7]))
     hint = "losses rise with n: shares of explained variance? --explained"
     assert said["notes"] == [f"{path}: {hint}"]
     assert given("--losses", path, "--explained")[1]["notes"] == []
@@ -360,7 +360,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize("name", WRONG)
-def test_refused(refuses, name, tmp_path, monkeypatch):
+def test_refused(check_refused, name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     g = np.random.default_rng(0)
     np.save("rates.npy", np.arange(1.0, 51.0) ** -1.0)
@@ -376,13 +376,13 @@ def test_refused(refuses, name, tmp_path, monkeypatch):
     np.save("nan.npy", bad)
     (tmp_path / "text.txt").write_text("1 2\n3 4\n")
     arguments, fragments = WRONG[name]
-    refuses(["diagnose", *arguments], *fragments)
+    check_refused(["diagnose", *arguments], *fragments)
     assert not (tmp_path / "page.png").exists()
 
 
-def test_a_refused_diagnosis_leaves_no_figure(refuses, tmp_path):
+def test_a_refused_diagnosis_leaves_no_figure(check_refused, tmp_path):
     path = tmp_path / "page.png"
-    refuses(["diagnose", *LOSSES, "--figure", path], "--loss")
+    check_refused(["diagnose", *LOSSES, "--figure", path], "--loss")
     assert not path.exists()
 
 

@@ -135,15 +135,17 @@ WRONG = {
 
 
 @pytest.mark.parametrize("name", WRONG)
-def test_refused(refuses, name):
+def test_refused(check_refused, name):
     options, fragments = WRONG[name]
-    refuses([*GPT2, *options], *fragments)
+    check_refused([*GPT2, *options], *fragments)
 
 
-def test_explained_variance_of_all_is_no_loss(refuses, tmp_path):
+def test_explained_variance_of_all_is_no_loss(check_refused, tmp_path):
     path = tmp_path / "explained.csv"
     path.write_text("n,explained\n1,0.5\n2,0.7\n4,1.0\n8,1.0\n")
-    refuses(["fit", path, "--loss", "explained", "--explained"], "loss", "greater than 0", "0.0")
+    check_refused(
+        ["fit", path, "--loss", "explained", "--explained"], "loss", "greater than 0", "0.0"
+    )
 
 
 def csv(folder, header, *rows):
@@ -191,13 +193,13 @@ def test_losses_that_rise_are_doubted(ask, tmp_path):
     assert ask("fit", once_down)["notes"] == []
 
 
-def test_refused_files_and_columns(refuses, tmp_path):
+def test_refused_files_and_columns(check_refused, tmp_path):
     path = csv(tmp_path, "width;mse", "512;0.5", "1024;0.4")
-    refuses(["fit", path], "commas", "';'", "width;mse")
+    check_refused(["fit", path], "commas", "';'", "width;mse")
     path = csv(tmp_path, "n,loss", "512,39.0", "1024,60.5")
-    refuses(["fit", path, "--explained"], "--explained", "39", "'loss'", "[0, 1]", "by 100")
+    check_refused(["fit", path, "--explained"], "--explained", "39", "'loss'", "[0, 1]", "by 100")
     path = csv(tmp_path, "n,loss", "512,0.5", "1024,-0.4", "2048,0.3", "4096,0.2")
-    refuses(["fit", path], "--loss must hold", "greater than 0", "got --loss[1] = -0.4")
+    check_refused(["fit", path], "--loss must hold", "greater than 0", "got --loss[1] = -0.4")
 
 
 def test_no_minus_zero_and_no_touching_words(capsys):

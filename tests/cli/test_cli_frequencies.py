@@ -109,7 +109,7 @@ class Trap:
 
 
 @pytest.mark.parametrize("kind", ["npy", "npz", "txt", "safetensors", "pt"])
-def test_nothing_is_unpickled(refuses, tmp_path, kind):
+def test_nothing_is_unpickled(check_refused, tmp_path, kind):
     path = tmp_path / f"trap.{kind}"
     array = np.empty(1, dtype=object)
     array[0] = Trap()
@@ -119,37 +119,39 @@ def test_nothing_is_unpickled(refuses, tmp_path, kind):
         np.savez(path, frequency=array)
     else:
         path.write_bytes(pickle.dumps(Trap()))
-    refuses(["frequencies", path], "DATA", f"trap.{kind}")
+    check_refused(["frequencies", path], "DATA", f"trap.{kind}")
 
 
-def test_refused(refuses, tmp_path):
+def test_refused(check_refused, tmp_path):
     table, archive = write(tmp_path, "csv"), write(tmp_path, "npz")
     array, tensors = write(tmp_path, "npy"), write(tmp_path, "safetensors")
-    refuses(["frequencies", tmp_path / "no.npy"], "DATA", "no.npy")
-    refuses(["frequencies", table, "--column", "x"], "--column", "'x'", "frequency")
-    refuses(["frequencies", table, "--key", "x"], "--key", "rates.csv")
-    refuses(["frequencies", archive, "--key", "x"], "--key", "'x'", "other")
-    refuses(["frequencies", tensors, "--key", "x"], "--key", "'x'", "rates")
-    refuses(["frequencies", array, "--column", "x"], "--column", "CSV", "rates.npy")
-    refuses(["frequencies", array, "--log10"], "DATA", "log10", "-10 to 0")
-    refuses(["frequencies", array, "--ranks", 1, 1000], "--ranks", "396", "1000")
-    refuses(["frequencies", array, *RANKS, "--samples", 7], "--samples", "7")
-    refuses(["frequencies", array, *RANKS, "--level", 2], "--level", "2", "(0, 1)")
+    check_refused(["frequencies", tmp_path / "no.npy"], "DATA", "no.npy")
+    check_refused(["frequencies", table, "--column", "x"], "--column", "'x'", "frequency")
+    check_refused(["frequencies", table, "--key", "x"], "--key", "rates.csv")
+    check_refused(["frequencies", archive, "--key", "x"], "--key", "'x'", "other")
+    check_refused(["frequencies", tensors, "--key", "x"], "--key", "'x'", "rates")
+    check_refused(["frequencies", array, "--column", "x"], "--column", "CSV", "rates.npy")
+    check_refused(["frequencies", array, "--log10"], "DATA", "log10", "-10 to 0")
+    check_refused(["frequencies", array, "--ranks", 1, 1000], "--ranks", "396", "1000")
+    check_refused(["frequencies", array, *RANKS, "--samples", 7], "--samples", "7")
+    check_refused(["frequencies", array, *RANKS, "--level", 2], "--level", "2", "(0, 1)")
     np.save(tmp_path / "square.npy", np.ones((3, 3)))
-    refuses(["frequencies", tmp_path / "square.npy"], "one number a latent", "(3, 3)")
+    check_refused(["frequencies", tmp_path / "square.npy"], "one number a latent", "(3, 3)")
     (tmp_path / "empty.txt").write_text("")
-    refuses(["frequencies", tmp_path / "empty.txt"], "DATA", "empty.txt")
+    check_refused(["frequencies", tmp_path / "empty.txt"], "DATA", "empty.txt")
     (tmp_path / "words.txt").write_text("one\ntwo\n")
-    refuses(["frequencies", tmp_path / "words.txt"], "DATA", "words.txt")
+    check_refused(["frequencies", tmp_path / "words.txt"], "DATA", "words.txt")
     (tmp_path / "folder").mkdir()
-    refuses(["frequencies", tmp_path / "folder"], "DATA", "folder", "SAELens")
+    check_refused(["frequencies", tmp_path / "folder"], "DATA", "folder", "SAELens")
 
 
-def test_an_sae_without_frequencies(refuses, tmp_path):
+def test_an_sae_without_frequencies(check_refused, tmp_path):
     folder = saelens(tmp_path)
     (folder / "sparsity.safetensors").unlink()
-    refuses(["frequencies", folder], "DATA", "frequencies", "there is no sparsity.safetensors")
-    refuses(["frequencies", folder, "--log10"], "--log10", "SAE")
+    check_refused(
+        ["frequencies", folder], "DATA", "frequencies", "there is no sparsity.safetensors"
+    )
+    check_refused(["frequencies", folder, "--log10"], "--log10", "SAE")
 
 
 def test_for_people(run, tmp_path):
@@ -182,30 +184,32 @@ def test_ranks_by_default(ask, tmp_path):
     assert "Ranks 39 to 396 are the default where 396 latents fire." in said["message"]
 
 
-def test_refused_with_a_hint(refuses, tmp_path):
+def test_refused_with_a_hint(check_refused, tmp_path):
     path = tmp_path / "some.npy"
 
     def of(values):
         np.save(path, values)
         return ["frequencies", path]
 
-    refuses(of(np.log10(RATES[4:])), "DATA must hold", "[0, 1]", "got some.npy[0]", "--log10")
-    refuses(of(np.round(1e6 * RATES)), "got some.npy[4]", "counts?", "number of samples")
-    refuses(of(np.zeros(9)), "DATA must have at least 2 latents that fire, got 0 of 9")
-    refuses([*of(RATES), "--samples", 7], "--samples", "7")
-    refuses([*of(RATES), "--samples", 0], "--samples", "at least 1")
-    refuses([*of(RATES), "--ranks", "10,1000"], "--ranks", "396", "(10, 1000)")
-    refuses([*of(RATES), "--ranks", "10,x"], "--ranks", "'x'")
+    check_refused(of(np.log10(RATES[4:])), "DATA must hold", "[0, 1]", "got some.npy[0]", "--log10")
+    check_refused(of(np.round(1e6 * RATES)), "got some.npy[4]", "counts?", "number of samples")
+    check_refused(of(np.zeros(9)), "DATA must have at least 2 latents that fire, got 0 of 9")
+    check_refused([*of(RATES), "--samples", 7], "--samples", "7")
+    check_refused([*of(RATES), "--samples", 0], "--samples", "at least 1")
+    check_refused([*of(RATES), "--ranks", "10,1000"], "--ranks", "396", "(10, 1000)")
+    check_refused([*of(RATES), "--ranks", "10,x"], "--ranks", "'x'")
     both = "--compare needs --kind continuous or discrete"
     # before the file is read
-    refuses(["frequencies", tmp_path / "no.npy", "--samples", 7, "--compare"], both, "--samples")
-    refuses(["frequencies", tmp_path / "no.npy", "--kind", "poisson", "--compare"], both)
+    check_refused(
+        ["frequencies", tmp_path / "no.npy", "--samples", 7, "--compare"], both, "--samples"
+    )
+    check_refused(["frequencies", tmp_path / "no.npy", "--kind", "poisson", "--compare"], both)
     archive = tmp_path / "two.npz"
     np.savez(archive, a=RATES, b=RATES)
-    refuses(["frequencies", archive], "--key must say which of ['a', 'b']", "'frequency'")
+    check_refused(["frequencies", archive], "--key must say which of ['a', 'b']", "'frequency'")
     table = tmp_path / "two.csv"
     table.write_text("a,b\n0.1,0.2\n")
-    refuses(["frequencies", table], "--column must say which of ['a', 'b']", "'frequency'")
+    check_refused(["frequencies", table], "--column must say which of ['a', 'b']", "'frequency'")
 
 
 def test_neither_hint_for_what_is_neither(run, tmp_path):

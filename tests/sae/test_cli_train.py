@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from scaling_theory import _cli_train
-from scaling_theory.cli import app, main
+from scaling_theory.cli import app
 from scaling_theory.sae import architectures, manifolds, sweep
 from scaling_theory.sae.spec import RunSpec
 from scaling_theory.sae.store import RUN_COLUMNS, Store
@@ -33,20 +33,9 @@ def _quick(monkeypatch):
 
 
 @pytest.fixture
-def run(monkeypatch, capsys):
+def run(run):
     """Call ``scaling-theory train`` in this process: arguments -> (exit code, stdout, stderr)."""
-
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["scaling-theory", "train", *map(str, arguments)])
-        code = 0
-        try:
-            main()
-        except SystemExit as stop:
-            code = stop.code or 0
-        out, err = capsys.readouterr()
-        return code, out, err
-
-    return call
+    return lambda *arguments: run("train", *arguments)
 
 
 def strict(text):
