@@ -105,7 +105,7 @@ def test_jumprelu_shells_plateau_too(jump: pd.DataFrame, dimension: int) -> None
     shell = toy_curves.fall(curve(jump, "jump_shells", dimension), dimension)
     sphere = toy_curves.fall(curve(jump, "jump_spheres", dimension), dimension)
     assert 0.0 < shell < 0.05
-    assert sphere > 0.1
+    assert sphere > (0.1 if dimension > 2 else 0.06)  # what the floor leaves to a circle: see above
     assert sphere > 2.0 * shell
 
 
