@@ -8,7 +8,10 @@ a process of its own (see sae_step.py); turns are interleaved, medians are print
 
 The overhead of the store is measured on the same sweep without steps, with and without a store.
 
+With --figure3: all of a published figure on one GPU, many SAEs in one launch (sae_figure3.py).
+
 Run: python benchmarks/sae_sweep.py [--device cuda] [--quick] [--json FILE]
+     python benchmarks/sae_sweep.py --figure3 [--store FOLDER] [--interpret --tiny]
 """
 
 from __future__ import annotations
@@ -22,6 +25,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import sae_figure3
 from sae_step import (
     L1,
     RATE,
@@ -116,6 +120,9 @@ def loop(sweep: Sweep) -> Done:
 
 def main() -> None:
     arguments = _arguments()
+    if arguments.figure3:
+        sae_figure3.run(arguments)
+        return
     quick = arguments.quick
     sweep = Sweep(
         arguments.dimension or (2 if quick else 4),
@@ -228,6 +235,13 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--spin", default=SPIN, help="GOMP_SPINCOUNT of all processes")
     parser.add_argument("--quick", action="store_true", help="tiny sizes: does it run?")
     parser.add_argument("--json", type=Path, help="write everything to a file")
+    figure = parser.add_argument_group("one figure of a paper on one GPU")
+    figure.add_argument("--figure3", action="store_true", help="Michaud et al. (2025), Figure 3")
+    figure.add_argument("--store", type=Path, help="a folder from which the same command goes on")
+    figure.add_argument("--minutes", type=float, default=7.5, help="most of one piece")
+    figure.add_argument("--peer-steps", type=int, default=30, help="0: no loop beside it")
+    figure.add_argument("--tiny", action="store_true", help="a few small SAEs: does it run?")
+    figure.add_argument("--interpret", action="store_true", help="on the CPU; needs --tiny")
     return parser.parse_args()
 
 

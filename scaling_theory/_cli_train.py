@@ -2,86 +2,36 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from scaling_theory._cli_kinds import (
+    ARCHITECTURES,
+    MANIFOLDS,
+    OPTIONS,
+    architecture_of,
+    as_option,
+    manifold_of,
+    taken,
+)
 from scaling_theory._cli_output import finite, json_option
 from scaling_theory._cli_types import Count, Counts
 from scaling_theory.measured import FEWEST
 
 if TYPE_CHECKING:  # loads torch
     from scaling_theory.measured import MeasuredCurve
-    from scaling_theory.sae.architectures import Architecture
-    from scaling_theory.sae.data import Data
-
-#: Choice -> options that it takes; those that it can't do without.
-_MANIFOLDS = {
-    "sphere": ("dimension", "radius"),
-    "circle": ("radius",),
-    "shell": ("dimension", "inner", "outer", "radius_law"),
-    "points": (),
-}
-_ARCHITECTURES = {
-    "relu": ("l1",),
-    "topk": ("k", "auxk"),
-    "jumprelu": ("l0", "bandwidth", "threshold"),
-    "tanh-jumprelu": ("sparsity", "tanh_scale", "pre_activation", "bandwidth", "threshold"),
-}
-_NEEDED = {"sphere": "dimension", "shell": "dimension", "topk": "k", "jumprelu": "l0"}
 
 _COLUMNS = ["width", "seed", "loss", "stderr", "l0", "fvu", "dead", "duplicates", "seconds"]
 
+
 _OPTIONS = (
-    click.option(
-        "--manifold",
-        type=click.Choice(list(_MANIFOLDS)),
-        required=True,
-        help="What inputs are on. points: one point, a discrete feature.",
-    ),
-    click.option("--dimension", type=Count(), help="Sphere, shell: d of the space around it."),
-    click.option("--radius", type=float, help="Sphere, circle. [default: 1]"),
-    click.option("--inner", type=float, help="Shell: least radius. [default: 0.5]"),
-    click.option("--outer", type=float, help="Shell: largest radius. [default: 2]"),
-    click.option(
-        "--radius-law",
-        type=click.Choice(["radius", "volume"]),
-        help="Shell: uniform in the radius or in the volume. [default: radius]",
-    ),
-    click.option(
-        "--architecture",
-        type=click.Choice(list(_ARCHITECTURES)),
-        default="relu",
-        show_default=True,
-    ),
-    click.option("--l1", type=float, help="relu: weight of the penalty. [default: 0.1]"),
-    click.option("--k", type=Count(), help="topk: latents that fire."),
-    click.option(
-        "--auxk", type=Count(), help="topk: dead latents in the auxiliary loss. [default: 0]"
-    ),
-    click.option("--l0", type=float, help="jumprelu: weight of the number of latents that fire."),
-    click.option(
-        "--sparsity", type=float, help="tanh-jumprelu: weight of the penalty. [default: 1]"
-    ),
-    click.option("--tanh-scale", type=float, help="tanh-jumprelu: c. [default: 0.1]"),
-    click.option(
-        "--pre-activation",
-        type=float,
-        help="tanh-jumprelu: weight of the pre-activation loss. [default: 3e-6]",
-    ),
-    click.option(
-        "--bandwidth",
-        type=float,
-        help="Of the straight-through estimator. [default: jumprelu 0.05, tanh-jumprelu 0.1]",
-    ),
-    click.option(
-        "--threshold",
-        type=float,
-        help="Initial threshold. [default: jumprelu 0.01, tanh-jumprelu 0.1]",
-    ),
+    *OPTIONS,
     click.option(
         "--widths",
         type=Counts(),
@@ -101,6 +51,14 @@ _OPTIONS = (
         "--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, ..."
     ),
     click.option(
+        "--backend",
+        metavar="NAME",
+        help="Train in other processes: loky for some of this machine, dask for the workers of "
+        "--scheduler, or another that joblib knows. Needs the extra cluster.",
+    ),
+    click.option("--workers", type=Count(), help="loky: processes. [default: one a core]"),
+    click.option("--scheduler", metavar="ADDRESS", help="dask: its scheduler, tcp://host:8786."),
+    click.option(
         "--output",
         type=click.Path(dir_okay=False, path_type=Path),
         help="Write a CSV file here instead of a table.",
@@ -119,11 +77,13 @@ def _options(command: Any) -> Any:
 @json_option
 def train(
     manifold: str,
+    intensity: tuple[float, float] | None,
     architecture: str,
     widths: list[int],
     store: Path | None,
     output: Path | None,
     as_json: bool,
+    scheduler: str | None,
     **given: Any,
 ) -> None:
     """Train SAEs of several widths on a manifold, and read their loss curve.
@@ -136,8 +96,8 @@ def train(
     """
     if output is not None and as_json:
         raise click.UsageError("give at most one of --output and --json")
-    sizes = _taken("--manifold", manifold, _MANIFOLDS, given)
-    weights = _taken("--architecture", architecture, _ARCHITECTURES, given)
+    sizes = taken("--manifold", manifold, MANIFOLDS, given)
+    weights = taken("--architecture", architecture, ARCHITECTURES, given)
     if output is not None:
         with output.open("a"):  # fail before the work, not after it
             pass
@@ -147,18 +107,21 @@ def train(
     rows: list[dict[str, Any]] = []
     runs, curve, failed, stopped = None, None, "", False
     try:
-        runs = train_widths(
-            _manifold(manifold, sizes),
-            widths,
-            _architecture(architecture, weights),
-            store=store,
-            keep_weights=store is not None,
-            on_row=rows.append,
-            **given,
-        )
+        with _client(given["backend"], scheduler):
+            runs = train_widths(
+                manifold_of(manifold, sizes, intensity),
+                widths,
+                architecture_of(architecture, weights),
+                store=store,
+                keep_weights=store is not None,
+                on_row=rows.append,
+                **given,
+            )
         rows = [dict(row) for row in runs.rows]
+    except ImportError as error:
+        raise click.UsageError(str(error)) from error
     except ValueError as error:
-        raise click.UsageError(_as_option(str(error), {**given, **sizes, **weights})) from error
+        raise click.UsageError(as_option(str(error), {**given, **sizes, **weights})) from error
     except SweepFailed as error:
         failed = str(error)
     except KeyboardInterrupt:
@@ -183,45 +146,29 @@ def train(
         raise KeyboardInterrupt
 
 
-def _taken(
-    option: str, choice: str, choices: dict[str, tuple[str, ...]], given: dict[str, Any]
-) -> dict[str, Any]:
-    """Take the options of a choice out of those given; refuse those of other choices."""
-    every = {name for names in choices.values() for name in names}
-    values = {name: given.pop(name) for name in every}
-    values = {name: value for name, value in values.items() if value is not None}
-    for name in sorted(values):
-        if name not in choices[choice]:
-            takers = " or ".join(c for c, names in choices.items() if name in names)
-            raise click.UsageError(
-                f"{_dashed(name)} is of {option} {takers}, got {option} {choice}"
-            )
-    if choice in _NEEDED and _NEEDED[choice] not in values:
-        raise click.UsageError(f"{option} {choice} needs {_dashed(_NEEDED[choice])}")
-    return values
-
-
-def _manifold(name: str, values: dict[str, Any]) -> Data:
-    from scaling_theory.sae import manifolds
-
-    if name == "shell":
-        named = {"law" if key == "radius_law" else key: value for key, value in values.items()}
-        return manifolds.Shell(**named)
-    if name == "circle":
-        return manifolds.Circle(**values)
-    return manifolds.Sphere(**values) if name == "sphere" else manifolds.Points()
-
-
-def _architecture(name: str, values: dict[str, Any]) -> Architecture:
-    from scaling_theory.sae import architectures
-
-    kinds: dict[str, type[Architecture]] = {
-        "relu": architectures.ReLU,
-        "topk": architectures.TopK,
-        "jumprelu": architectures.JumpReLU,
-        "tanh-jumprelu": architectures.TanhJumpReLU,
-    }
-    return kinds[name](**values)
+@contextlib.contextmanager
+def _client(backend: str | None, scheduler: str | None) -> Iterator[None]:
+    """Connect to Dask's scheduler for a while, where one is named."""
+    if (backend == "dask") != (scheduler is not None):
+        raise click.UsageError(
+            f"--scheduler goes with --backend dask, got --backend {backend} and --scheduler "
+            f"{scheduler}"
+        )
+    if scheduler is None:
+        yield
+        return
+    try:
+        from distributed import Client
+    except ImportError as error:
+        raise click.UsageError(
+            "--backend dask needs pip install 'scaling-theory[cluster]'"
+        ) from error
+    try:
+        client = Client(scheduler)  # type: ignore[no-untyped-call]
+    except (OSError, ValueError) as error:
+        raise click.UsageError(f"--scheduler {scheduler} can't be reached: {error}") from error
+    with client:
+        yield
 
 
 def _report(
@@ -268,14 +215,3 @@ def _exponents(curve: MeasuredCurve) -> dict[str, Any]:
         "level": found.level,
         **{name: {key: getattr(one, key) for key in keys} for name, one in named.items()},
     }
-
-
-def _as_option(message: str, names: dict[str, Any]) -> str:
-    """Say --batch-size where the library says batch_size."""
-    name, space, rest = message.partition(" ")
-    name = "radius_law" if name == "law" else name
-    return _dashed(name) + space + rest if name in {*names, "widths", "store"} else message
-
-
-def _dashed(name: str) -> str:
-    return "--" + name.replace("_", "-")

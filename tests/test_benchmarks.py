@@ -163,3 +163,14 @@ def test_loop_minimises_the_same(steps, name, architecture):
         got = getattr(peer, parameter).grad
         assert float(values.abs().max()) > 0
         torch.testing.assert_close(got, values, rtol=1e-3, atol=1e-6)
+
+
+def test_superposed(tmp_path):
+    file = tmp_path / "superposed.json"
+    out = run("sae_superposed.py", "--json", file)
+    rows = json.loads(file.read_text())
+    assert [row["architecture"] for row in rows] == ["ReLU", "TopK"]
+    for row in rows:
+        assert set(row["milliseconds"]) == {"sparse", "blocked", "loop"}
+        assert min(row["milliseconds"].values()) > 0.0
+        assert f"{row['milliseconds']['sparse']:.3f}" in out

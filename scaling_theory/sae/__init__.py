@@ -5,21 +5,38 @@ And SAEs that others have published: :func:`load_sae`.
 
 from scaling_theory.sae.architectures import (
     Architecture,
+    BatchTopK,
+    Gated,
     JumpReLU,
+    Matryoshka,
     ReLU,
     TanhJumpReLU,
     TopK,
 )
+from scaling_theory.sae.correlation import Correlation
 from scaling_theory.sae.data import Data
 from scaling_theory.sae.formats import FormatError, PublishedSAE, fetch_sae, load_sae, save_sae
-from scaling_theory.sae.manifolds import Circle, Points, Shell, Sphere
+from scaling_theory.sae.manifolds import (
+    Ball,
+    Circle,
+    Intensity,
+    Points,
+    Ripple,
+    Segment,
+    Shell,
+    Sphere,
+    SwissRoll,
+    Torus,
+)
 from scaling_theory.sae.metrics import (
     Evaluation,
     Ownership,
+    Recovery,
     evaluate,
     mean_max_cosine,
     neighbour_cosines,
     ownership,
+    recovery,
 )
 from scaling_theory.sae.remedies import Remedy, ResampleDead, ResampleDuplicates
 from scaling_theory.sae.runs import Runs
@@ -32,20 +49,29 @@ from scaling_theory.sae.weights import Weights
 
 __all__ = [
     "Architecture",
+    "Ball",
+    "BatchTopK",
     "Circle",
+    "Correlation",
     "Data",
     "Evaluation",
     "FormatError",
+    "Gated",
+    "Intensity",
     "JumpReLU",
+    "Matryoshka",
     "Ownership",
     "Points",
     "PublishedSAE",
     "ReLU",
+    "Recovery",
     "Remedy",
     "ResampleDead",
     "ResampleDuplicates",
+    "Ripple",
     "RunSpec",
     "Runs",
+    "Segment",
     "Shell",
     "Sphere",
     "Store",
@@ -53,8 +79,10 @@ __all__ = [
     "StoreInUse",
     "Superposition",
     "SweepFailed",
+    "SwissRoll",
     "TanhJumpReLU",
     "TopK",
+    "Torus",
     "Trainer",
     "TrainingFailed",
     "Weights",
@@ -64,6 +92,7 @@ __all__ = [
     "mean_max_cosine",
     "neighbour_cosines",
     "ownership",
+    "recovery",
     "save_sae",
     "train",
     "train_widths",

@@ -10,12 +10,63 @@ import numpy as np
 from scaling_theory import _validate
 from scaling_theory._validate import Ints
 from scaling_theory.frequencies import Frequencies
+from scaling_theory.sae._dependence import gates_of
 from scaling_theory.sae.canonical import text_of
 from scaling_theory.sae.data import Data
 from scaling_theory.sae.manifolds import MAX_DIMENSION
 
 #: Largest number of features.
 MAX_FEATURES = 2**20
+
+
+def arguments(
+    frequencies: Any,
+    default: Any,
+    ranks: Any,
+    orientation: Any,
+    dimension: Any,
+    seed: Any,
+    scales: Any,
+    parents: Any,
+    exclusive: Any,
+    correlation: Any,
+    labels: Any,
+) -> dict[str, Any]:
+    """Fields of a superposition by name; ValueError if an argument is out of range."""
+    count = checked_count(frequencies)
+    if not isinstance(default, Data):
+        raise ValueError(f"default must be a manifold, got {default!r}")
+    exceptions = exceptions_of(default, {} if ranks is None else ranks, count)
+    if orientation not in ("orthogonal", "random"):
+        raise ValueError(f"orientation must be 'orthogonal' or 'random', got {orientation!r}")
+    manifolds, group = groups_of(default, exceptions, count)
+    seed = _validate.whole("seed", seed)
+    if orientation == "orthogonal" and seed != 0:
+        raise ValueError(
+            f"seed must be 0 with orientation='orthogonal', where nothing is drawn, got {seed}"
+        )
+    if scales is not None:
+        scales = _validate.reals("scales", scales, low=1e-15, high=1e15)
+        if scales.size != count:
+            raise ValueError(f"scales must hold {count} numbers, got {scales.size}")
+        scales = None if (scales == 1.0).all() else scales
+    gates = gates_of(frequencies, count, parents, exclusive, correlation)
+    return {
+        "frequencies": frequencies,
+        "default": default,
+        "ranks": exceptions,
+        "orientation": orientation,
+        "dimension": ambient(dimension, orientation, [m.dimension for m in manifolds], group),
+        "seed": seed,
+        "scales": scales,
+        "parents": gates.links,
+        "exclusive": gates.exclusive,
+        "correlation": gates.correlation,
+        "_forest": gates.forest,
+        "_manifolds": manifolds,
+        "_group": group,
+        "_labels": named(manifolds, {} if labels is None else labels),
+    }
 
 
 def checked_count(frequencies: Any) -> int:

@@ -5,13 +5,20 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import fields, is_dataclass
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Final
 
 import numpy as np
+
+#: Metadata of a field that came later: left out of the text while it has its default, so that
+#: texts and hashes from before stay what they were.
+LATER: Final = MappingProxyType({"later": True})
 
 
 def canonical(value: Any) -> Any:
     """Return a value as what JSON holds: dataclasses by class name and public fields.
+
+    A field with the metadata :data:`LATER` is left out where it is its default.
 
     Raises
     ------
@@ -19,10 +26,13 @@ def canonical(value: Any) -> Any:
         If it holds anything else than dataclasses, numbers, text, None, arrays and tuples.
     """
     if is_dataclass(value) and not isinstance(value, type):
-        named = {
-            f.name: getattr(value, f.name) for f in fields(value) if not f.name.startswith("_")
-        }
-        return {"kind": type(value).__name__, **{k: canonical(v) for k, v in named.items()}}
+        named = {"kind": type(value).__name__}
+        for field in fields(value):
+            if not field.name.startswith("_"):
+                own = canonical(getattr(value, field.name))
+                if not (field.metadata.get("later") and own == canonical(field.default)):
+                    named[field.name] = own
+        return named
     if isinstance(value, np.ndarray):
         return canonical(value.tolist())  # a number, if it has no dimensions
     if isinstance(value, np.generic):

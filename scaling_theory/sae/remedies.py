@@ -10,7 +10,7 @@ from typing import final
 import torch
 
 from scaling_theory import _validate
-from scaling_theory.sae.architectures import Architecture, decode
+from scaling_theory.sae.architectures import Architecture, Context, decode
 from scaling_theory.sae.metrics.decoders import find_duplicates
 from scaling_theory.sae.weights import Weights
 
@@ -162,7 +162,7 @@ def restart(
     """
     if not index.numel():
         return index
-    residual = x - decode(weights, architecture.encode(weights, x))
+    residual = x - decode(weights, architecture.encode_batch(weights, x, Context()))
     size = float(residual.abs().max())
     if size > 0.0:
         residual = residual * 2.0 ** -math.frexp(size)[1]  # fourth powers stay in float32

@@ -35,7 +35,8 @@ class RunSpec:
     data
         A manifold or a superposition.
     architecture
-        ``ReLU``, ``TopK``, ``JumpReLU``, ``TanhJumpReLU``.
+        ``ReLU``, ``TopK``, ``BatchTopK``, ``Matryoshka``, ``Gated``, ``JumpReLU`` or
+        ``TanhJumpReLU``.
     width
         Number of latents n, at least 1.
     seed

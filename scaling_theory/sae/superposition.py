@@ -1,7 +1,15 @@
-"""Many features at once: each active independently, on a manifold of its own.
+"""Many features at once: who is active, each on a manifold of its own.
 
 ``Superposition(frequencies, default=Points(), ranks={1: Circle()})`` is the twin of ``Population``:
 manifolds where it has curves. :meth:`Superposition.population` gives the solver's problem for it.
+Features are active independently of each other; or below ``parents``, or correlated:
+
+- ``parents={(5, 6): 1}``: ranks 5 and 6 are active only where rank 1 is.
+- ``parents=..., exclusive=True``: at most one child of a parent at a time.
+- ``correlation=Correlation(rank=8, strength=0.5)``: through shared Gaussian factors.
+
+Whatever they depend on, feature i is active with probability p_i exactly, and nothing else of who
+is active enters the theory: see :meth:`Superposition.population`.
 Features count from 0 where tensors are indexed (``active[:, i]``, ``frames[i]``, ``parts.part(i)``)
 and from 1 where they are ranks; feature i has rank i + 1.
 """
@@ -9,10 +17,10 @@ and from 1 where they are ranks; feature i has rank i + 1.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
-from typing import Any, Literal, NamedTuple, final
+from typing import Any, Literal, final
 
 import numpy as np
 import torch
@@ -21,17 +29,22 @@ from scaling_theory import _validate
 from scaling_theory._validate import Floats, Ints
 from scaling_theory.curves import LossCurve
 from scaling_theory.frequencies import Frequencies
-from scaling_theory.groups import Group
 from scaling_theory.measured import MeasuredCurve
 from scaling_theory.population import Population
-from scaling_theory.sae._activity import Plan, often, seldom
-from scaling_theory.sae._features import ambient, checked_count, exceptions_of, groups_of, named
-from scaling_theory.sae.canonical import seed_of, text_of
+from scaling_theory.sae._cells import Drawing
+from scaling_theory.sae._dependence import dependence, probabilities_of
+from scaling_theory.sae._features import arguments
+from scaling_theory.sae._forest import Forest, Links
+from scaling_theory.sae._frames import random_frames
+from scaling_theory.sae._moments import cross_terms, pair_probabilities
+from scaling_theory.sae._parts import Parts
+from scaling_theory.sae._population import population_of
+from scaling_theory.sae.canonical import LATER, text_of
+from scaling_theory.sae.correlation import Correlation
 from scaling_theory.sae.data import Data
 from scaling_theory.sae.manifolds import check_draw
 
-#: Features that are active more often than this are drawn input by input; see Superposition.
-_OFTEN = 0.125
+__all__ = ["Parts", "Superposition"]
 
 
 @final
@@ -42,8 +55,7 @@ class Superposition(Data):
     Parameters
     ----------
     frequencies
-        Probability p_i that feature i is active, independently of the others: finitely many, none
-        above 1.
+        Probability p_i that feature i is active: finitely many, none above 1.
     default
         Manifold of every rank without an exception.
     ranks
@@ -60,6 +72,18 @@ class Superposition(Data):
     scales
         One positive number per rank, or None (default, all 1): an active feature is so many times
         a point of its manifold.
+    parents
+        Rank, or tuple or range of ranks, -> rank of their parent. A child is active only where its
+        parent is, and there with probability p_child / p_parent, which must not be above 1: p stays
+        the probability over all inputs. Trees may have any depth. None (default): everyone is a
+        root.
+    exclusive
+        At most one child of a parent is active. Then the p of its children must not add up to more
+        than its own. Default False: children of a parent are active independently of each other,
+        given the parent, unless they have loadings.
+    correlation
+        Loadings on shared factors, an array of shape (features, r) with rows shorter than 1, or a
+        ``Correlation``, which draws them. None (default): none. See Notes for what is correlated.
     labels
         New names for labels, {"circle": "ring"}. By default a group, which is all features with
         equal manifolds, is called by the lower-case name of the class: "circle", "points". Where
@@ -74,19 +98,38 @@ class Superposition(Data):
         p_i.
     slices : tuple of slice
         Where feature i is among all own coordinates; with orthogonal features, also in an input.
+    loadings : (features, r) float64
+        Of ``correlation``; r = 0 without.
 
     Raises
     ------
     ValueError
-        If an argument is out of range, or ranks repeat or do not exist.
+        If an argument is out of range, or ranks repeat or do not exist, or children are more likely
+        than their parent.
 
     Notes
     -----
-    What is active is drawn without a number for each input and feature. Along feature i lie its
-    cells, one an input, each of length -ln(1 - p_i); a Poisson process of rate 1 leaves a cell
-    empty with probability 1 - p_i, independently of the others, so the cells that it hits are the
-    active ones, exactly. Points of manifolds are drawn for those only. Features with p_i above 1/8
-    are drawn one uniform number a cell, which is faster there (and rounds p_i to 2^-24).
+    A feature is active if its parent is and its own gate is open: g_i < Phi^-1(q_i) with
+    q_i = p_i / p_parent (p_i for roots) and g_i = F_i.u + sqrt(1 - |F_i|^2) e_i, a Gaussian copula
+    with loadings F_i. The factors u are drawn anew for each input and each depth of the trees. So
+    the gates of a feature and its ancestors are independent, and P(i) = p_i exactly. Features of
+    the same depth are correlated: roots with roots, and children, given their parents, with
+    children of the same and of other parents. Features of different depths depend on each other
+    through their ancestors only. The choice among exclusive siblings depends on nothing but the
+    parent: they have no loadings (those of a ``Correlation`` are 0 for them).
+
+    The ingredients are those of SynthSAEBench (Chanin et al. 2026, arXiv:2602.14687). There trees
+    act on what a copula of all features has drawn, probabilities are scaled up to make good for
+    that, as far as they go, and a child's size follows its parent's. Here p_i is exact, and sizes
+    are independent.
+
+    Where nothing else is asked for, what is active is drawn without a number for each input and
+    feature. Along feature i lie its cells, one an input, each of length -ln(1 - p_i); a Poisson
+    process of rate 1 leaves a cell empty with probability 1 - p_i, independently of the others, so
+    the cells that it hits are the active ones, exactly. Points of manifolds are drawn for those
+    only. Features with p_i above 1/8 are drawn one uniform number a cell, which is faster there
+    (and rounds p_i to 2^-24), and roots with loadings one normal number a cell; children are drawn
+    where their parent is active.
     """
 
     frequencies: Frequencies
@@ -99,6 +142,10 @@ class Superposition(Data):
     _manifolds: tuple[Data, ...]
     _group: Ints  # (features,): index into manifolds
     _labels: tuple[str, ...]
+    _forest: Forest | None  # None where features are independent
+    parents: Links | None = field(default=None, metadata=LATER)
+    exclusive: bool = field(default=False, metadata=LATER)
+    correlation: Correlation | Floats | None = field(default=None, metadata=LATER)
 
     def __init__(
         self,
@@ -110,37 +157,15 @@ class Superposition(Data):
         dimension: int | None = None,
         seed: int = 0,
         scales: Any = None,
+        parents: Mapping[Any, int] | None = None,
+        exclusive: bool = False,
+        correlation: Any = None,
         labels: Mapping[str, str] | None = None,
     ) -> None:
-        count = checked_count(frequencies)
-        if not isinstance(default, Data):
-            raise ValueError(f"default must be a manifold, got {default!r}")
-        exceptions = exceptions_of(default, {} if ranks is None else ranks, count)
-        if orientation not in ("orthogonal", "random"):
-            raise ValueError(f"orientation must be 'orthogonal' or 'random', got {orientation!r}")
-        manifolds, group = groups_of(default, exceptions, count)
-        seed = _validate.whole("seed", seed)
-        if orientation == "orthogonal" and seed != 0:
-            raise ValueError(
-                f"seed must be 0 with orientation='orthogonal', where nothing is drawn, got {seed}"
-            )
-        if scales is not None:
-            scales = _validate.reals("scales", scales, low=1e-15, high=1e15)
-            if scales.size != count:
-                raise ValueError(f"scales must hold {count} numbers, got {scales.size}")
-            scales = None if (scales == 1.0).all() else scales
-        values = {
-            "frequencies": frequencies,
-            "default": default,
-            "ranks": exceptions,
-            "orientation": orientation,
-            "dimension": ambient(dimension, orientation, [m.dimension for m in manifolds], group),
-            "seed": seed,
-            "scales": scales,
-            "_manifolds": manifolds,
-            "_group": group,
-            "_labels": named(manifolds, {} if labels is None else labels),
-        }
+        values = arguments(
+            frequencies, default, ranks, orientation, dimension, seed, scales,
+            parents, exclusive, correlation, labels,
+        )  # fmt: skip
         for name, value in values.items():
             object.__setattr__(self, name, value)
 
@@ -162,7 +187,8 @@ class Superposition(Data):
         )
         return (
             f"Superposition({self.frequencies!r}, {{{groups}}}, "
-            f"orientation={self.orientation!r}, dimension={self.dimension})"
+            f"orientation={self.orientation!r}, dimension={self.dimension}"
+            f"{dependence(self.parents, self.exclusive, self.correlation)})"
         )
 
     # ---- what it consists of ----------------------------------------------------------------
@@ -192,10 +218,12 @@ class Superposition(Data):
     @cached_property
     def probabilities(self) -> Floats:
         """p_i, shape (features,)."""
-        values = self.frequencies.at(np.arange(1, self._group.size + 1))
-        values = np.minimum(values, 1.0)  # rounding: they were checked
-        values.flags.writeable = False
-        return values
+        return probabilities_of(self.frequencies, self._group.size)
+
+    @property
+    def loadings(self) -> Floats:
+        """F_i: what each feature's gate takes of the shared factors, shape (features, r)."""
+        return np.zeros((self.features, 0)) if self._forest is None else self._forest.loadings
 
     @cached_property
     def slices(self) -> tuple[slice, ...]:
@@ -216,14 +244,47 @@ class Superposition(Data):
 
     @property
     def magnitude(self) -> float:
-        """Mean squared norm of an input, inputs without any active feature among them."""
+        """Mean squared norm of an input, inputs without any active feature among them.
+
+        Exact, also where features depend on each other: where subspaces overlap and manifolds have
+        means, it counts who is active together (:meth:`together`).
+        """
         p, scales = self.probabilities, self._sizes
         own = np.array([m.magnitude for m in self._manifolds])[self._group] * scales**2
         means = [m.mean for m in self._manifolds]
         alone = np.array([float(m @ m) for m in means])[self._group] * (p * scales) ** 2
         if self.orientation == "orthogonal" or not alone.any():
             return float(p @ own)
-        return float(p @ own - alone.sum() + self.mean @ self.mean)
+        return float(p @ own - alone.sum() + self.mean @ self.mean + self._cross)
+
+    @cached_property
+    def _cross(self) -> float:
+        return 0.0 if self._forest is None else cross_terms(self, self._forest)
+
+    def together(self, first: Any, second: Any) -> Floats:
+        """P(i and j): probabilities that two ranks are active together, shape (k,) each -> (k,).
+
+        Exact: from p, from bivariate normal probabilities where gates are correlated, and 0 for
+        exclusive siblings. A rank with itself has p_i.
+
+        Raises
+        ------
+        ValueError
+            If ranks do not exist, or there are not as many of both.
+        """
+        high = self.features
+        i = _validate.wholes("first", np.atleast_1d(np.asarray(first)), low=1, high=high) - 1
+        j = _validate.wholes("second", np.atleast_1d(np.asarray(second)), low=1, high=high) - 1
+        if i.size != j.size:
+            raise ValueError(f"second must hold as many ranks as first, {i.size}, got {j.size}")
+        return pair_probabilities(self.probabilities, self._forest, i, j)
+
+    @property
+    def density(self) -> float:
+        """Mean share of coordinates that are not zero, at most: of active features' axes."""
+        if self._basis is not None:
+            return 1.0
+        return float(self.probabilities @ np.diff(self._edges)) / self.dimension
 
     @property
     def mean(self) -> Floats:
@@ -258,17 +319,7 @@ class Superposition(Data):
         out = torch.zeros(count, width, device=device)
         starts = torch.tensor(self._edges, device=device)
         scales = None if self.scales is None else torch.tensor(self.scales, device=device).float()
-        for frequent, plan in ((True, self._plan[0]), (False, self._plan[1])):
-            if not plan.features.numel():
-                continue
-            draw = often if frequent else seldom
-            cells = draw(plan.rates.to(device), count, generator)
-            ends = torch.tensor(plan.edges, device=device) * count
-            cuts = torch.searchsorted(cells, ends).tolist()
-            if not cells.numel():
-                continue
-            feature = plan.features.to(device)[cells // count]
-            row = cells % count
+        for feature, row, cuts in self._drawing.draw(count, generator):
             if active is not None:
                 active.view(-1).index_fill_(0, row * active.shape[1] + feature, True)
             at = row * width + starts[feature]
@@ -287,18 +338,8 @@ class Superposition(Data):
         return coordinates if basis is None else coordinates @ basis.to(coordinates.device).T
 
     @cached_property
-    def _plan(self) -> tuple[Plan, Plan]:
-        """Features to draw often and seldom, group by group."""
-        p, order = self.probabilities, np.argsort(self._group, kind="stable")
-        frequent = p[order] > _OFTEN
-        return (
-            self._part(order[frequent], lambda at: torch.tensor(p[at], dtype=torch.float32)),
-            self._part(order[~frequent], lambda at: torch.tensor(-np.log1p(-p[at]))),
-        )
-
-    def _part(self, at: Ints, rates: Any) -> Plan:
-        edges = np.searchsorted(self._group[at], np.arange(len(self._manifolds) + 1))
-        return Plan(torch.tensor(at), rates(at), edges.tolist())
+    def _drawing(self) -> Drawing:
+        return Drawing(self.probabilities, self._group, self._forest)
 
     @cached_property
     def _edges(self) -> Ints:
@@ -315,19 +356,7 @@ class Superposition(Data):
         """Frames side by side, (dimension, sum of d_i) float32; None if they are axes."""
         if self.orientation == "orthogonal":
             return None
-        generator = torch.Generator().manual_seed(seed_of("frames", self.seed))
-        drawn = torch.randn(
-            int(self._edges[-1]), self.dimension, generator=generator, dtype=torch.float64
-        ).T
-        basis = torch.empty(drawn.shape)
-        sizes = np.diff(self._edges)
-        for size in np.unique(sizes):
-            columns = torch.tensor(self._edges[:-1][sizes == size, None] + np.arange(size))
-            q, r = torch.linalg.qr(drawn[:, columns].movedim(1, 0))
-            # Signs such that r has a positive diagonal: else q is not uniform.
-            q = q * torch.where(r.diagonal(dim1=-2, dim2=-1) < 0.0, -1.0, 1.0)[:, None]
-            basis[:, columns.view(-1)] = q.movedim(0, 1).reshape(self.dimension, -1).float()
-        return basis
+        return random_frames(self._edges, self.dimension, self.seed)
 
     # ---- back to the theory -----------------------------------------------------------------
 
@@ -335,6 +364,12 @@ class Superposition(Data):
         self, curves: Mapping[str, LossCurve | MeasuredCurve], *, relative: bool = False
     ) -> Population:
         """Return the solver's population: what N latents buy on these features.
+
+        It holds the probabilities p_i and nothing of who is active together. The theory's loss,
+        sum_i p_i L_i(n_i), is a sum of expectations, which needs no independence: it holds for
+        correlated and hierarchical features too, as long as each latent serves one feature and
+        L_i(n_i) is what those latents leave of it. What dependence changes is whether latents stay
+        specific: where features come together, one latent for both may pay.
 
         Parameters
         ----------
@@ -356,68 +391,4 @@ class Superposition(Data):
             of L(n; l1). State the size in the manifold and measure there; or, for losses that are
             all squared error (TopK), divide them by the magnitude and set ``relative``.
         """
-        if not isinstance(curves, Mapping):
-            raise ValueError(f"curves must map labels to curves, got {curves!r}")
-        for kind, wrong in {
-            "must have a curve for every label, got none for": set(self.labels) - set(curves),
-            "must have no other labels, got": set(curves) - set(self.labels),
-        }.items():
-            if wrong:
-                raise ValueError(
-                    f"curves {kind} {sorted(wrong, key=str)}; the labels are {list(self.labels)}"
-                )
-        if not isinstance(relative, bool):
-            raise ValueError(f"relative must be True or False, got {relative!r}")
-        if self.scales is not None and not relative:
-            raise ValueError(
-                f"scales must be 1 for curves of features at their own size, got up to "
-                f"{float(self.scales.max())!r}: a penalty does not scale with the feature. State "
-                f"the size in the manifold (Circle(radius=2)) and measure there, or give curves "
-                f"relative to the squared size and relative=True"
-            )
-        groups = []
-        for index, (label, manifold) in enumerate(zip(self.labels, self.manifolds, strict=True)):
-            curve, unit = curves[label], 1.0 if relative else manifold.magnitude
-            if isinstance(curve, MeasuredCurve):
-                curve = curve.to_curve(at_zero=None if curve.n[0] == 0 else unit)
-            at = np.flatnonzero(self._group == index)
-            weight = manifold.magnitude * self._sizes[at] ** 2 if relative else 1.0
-            groups.append(Group(label, curve, at + 1, weight))
-        return Population.from_groups(self.frequencies, groups)
-
-
-class Parts(NamedTuple):
-    """Inputs, and what each feature contributed to them.
-
-    Attributes
-    ----------
-    x : (count, d) float32
-        The inputs.
-    active : (count, features) bool
-        Which features are in them.
-    coordinates : (count, sum of d_i) float32
-        Own coordinates of all features, side by side. With orthogonal features these are the
-        inputs, and share their memory.
-    slices : tuple of slice
-        Columns of ``coordinates`` of each feature.
-    basis : (d, sum of d_i) float32, or None
-        Frames of the features, side by side; None if they are the coordinate axes.
-    """
-
-    x: torch.Tensor
-    active: torch.Tensor
-    coordinates: torch.Tensor
-    slices: tuple[slice, ...]
-    basis: torch.Tensor | None
-
-    def own(self, i: int) -> torch.Tensor:
-        """Coordinates of feature i in its own frame, (count, d_i), 0 where it is idle; a view."""
-        return self.coordinates[:, self.slices[i]]
-
-    def part(self, i: int) -> torch.Tensor:
-        """Return the contribution of feature i to the inputs, (count, d); their sum is x."""
-        if self.basis is not None:
-            return self.own(i) @ self.basis[:, self.slices[i]].T
-        out = torch.zeros_like(self.x)
-        out[:, self.slices[i]] = self.own(i)
-        return out
+        return population_of(self, curves, relative)

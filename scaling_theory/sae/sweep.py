@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import sys
 import time
@@ -20,10 +21,15 @@ import torch
 
 import scaling_theory
 from scaling_theory import _validate
+from scaling_theory.sae import _cluster
 from scaling_theory.sae._files import Row, damaged
+from scaling_theory.sae._jobs import Job, elsewhere
 from scaling_theory.sae._watch import Bar, Interrupt, progress_bar
 from scaling_theory.sae.architectures import Architecture
 from scaling_theory.sae.data import Data
+from scaling_theory.sae.gpu.group import PATH, Member
+from scaling_theory.sae.gpu.plan import plan, takes
+from scaling_theory.sae.gpu.together import step_of, train_together
 from scaling_theory.sae.kernels import choose_path
 from scaling_theory.sae.runs import Runs
 from scaling_theory.sae.spec import RunSpec
@@ -64,6 +70,9 @@ def train(
     keep_weights: bool = True,
     checkpoint_seconds: float = 60.0,
     on_row: Callable[[Row], None] | None = None,
+    backend: str | None = None,
+    workers: int | None = None,
+    threads: int | None = None,
 ) -> pd.DataFrame:
     """Train SAEs and return a tidy table, one row a specification, in the order given.
 
@@ -78,7 +87,9 @@ def train(
     device
         "auto" (cuda if there is one, else cpu), "cpu", "cuda", "cuda:1", ...
     path
-        Of the gradients: "auto", or one of ``kernels.PATHS``.
+        Of the gradients: "auto", or one of ``kernels.PATHS``, or "triton": many runs in one launch
+        on a GPU (``sae.gpu`` says which runs, and what it needs), which "auto" takes where it can.
+        On that path, Ctrl-C, checkpoints and the end of runs are those of a whole group.
     progress
         A bar with the time left, on standard error; by default if that is a terminal.
     keep_weights
@@ -87,6 +98,15 @@ def train(
         Seconds after which a run in progress is saved to the store, again and again; at least 0.
     on_row
         Called with each row: first those that are stored, then each run as it is done.
+    backend
+        Where runs are trained: None, the default, in this process; "loky", in processes of this
+        machine; "dask", on the workers of the current ``distributed.Client`` (make one before); or
+        another backend that joblib knows, such as "ray". With a backend runs are begun longest
+        first, and stored by this process as they come. Needs the extra ``cluster``.
+    workers
+        Number of processes, with a backend other than "dask"; by default one a core.
+    threads
+        Threads that a run has, with a backend; 1 by default.
 
     Returns
     -------
@@ -100,17 +120,39 @@ def train(
     ------
     ValueError
         If an argument is out of range, or a stopped run was trained on another kind of device, or
-        path, than this one.
+        path, than this one; if joblib does not know the backend, or Dask has no client.
+    ImportError
+        If what the backend needs is not installed.
     SweepFailed
-        If runs failed, after the others are done.
+        If runs failed, after the others are done. A run whose worker died with it, and again when
+        it was tried alone, has failed; workers that die for other reasons cost time only.
+    ConnectionError
+        If the Dask client was closed meanwhile, or its scheduler died.
     StoreDamaged, StoreInUse, OSError
         If the store can't be used: what is in it is kept.
     KeyboardInterrupt
         On Ctrl-C, after the run in progress is saved to the store. A second Ctrl-C does not wait
-        for that: then the checkpoint before it counts.
+        for that: then the checkpoint before it counts. With a backend runs in progress are
+        cancelled and not saved.
+
+    Notes
+    -----
+    Runs are pure functions of their specification: with the same number of threads on the same kind
+    of processor a table does not depend on the backend, on how many workers there are, or on which
+    of them died. Specifications, rows and weights travel in pickles between processes of one's own
+    cluster, which need the same packages; architectures and data that are defined in a script
+    travel with them. What a store holds is written by this process alone. A run that was stopped is
+    sent with its checkpoint, and goes on; workers save none.
+
+    ``device`` means the same for every worker, and "auto" is what this machine has: name "cuda"
+    where the workers have what this machine lacks. Each run is then one of its own on its worker's
+    device, so that a worker a device is right (``dask_cuda.LocalCUDACluster`` makes them).
     """
-    options = (path, progress, keep_weights and store is not None, checkpoint_seconds, on_row)
-    return _train(specs, store, device, *options).table
+    keep_weights = keep_weights and store is not None
+    where = (backend, workers, threads)
+    return _train(
+        specs, store, device, path, progress, keep_weights, checkpoint_seconds, on_row, where
+    ).table
 
 
 def train_widths(
@@ -125,6 +167,9 @@ def train_widths(
     keep_weights: bool = True,
     checkpoint_seconds: float = 60.0,
     on_row: Callable[[Row], None] | None = None,
+    backend: str | None = None,
+    workers: int | None = None,
+    threads: int | None = None,
     **options: Any,
 ) -> Runs:
     """Train one recipe at several widths, for its loss curve.
@@ -138,6 +183,7 @@ def train_widths(
     seeds
         So many seeds, from 0 on, of each width; or the seeds themselves.
     store, device, progress, path, keep_weights, checkpoint_seconds, on_row
+    backend, workers, threads
         As for :func:`train`. Weights that are kept without a store are kept in memory.
     **options
         What else a ``RunSpec`` takes: steps, batch_size, learning_rate, ...
@@ -165,7 +211,10 @@ def train_widths(
     else:
         each = list(range(_validate.whole("seeds", seeds, low=1)))
     specs = [RunSpec(data, architecture, n, seed, **options) for n in many for seed in each]
-    return _train(specs, store, device, path, progress, keep_weights, checkpoint_seconds, on_row)
+    where = (backend, workers, threads)
+    return _train(
+        specs, store, device, path, progress, keep_weights, checkpoint_seconds, on_row, where
+    )
 
 
 # ---- the sweep ----------------------------------------------------------------------------------
@@ -180,6 +229,7 @@ def _train(
     keep_weights: bool,
     checkpoint_seconds: float,
     on_row: Callable[[Row], None] | None,
+    where: tuple[str | None, int | None, int | None],
 ) -> Runs:
     if not isinstance(specs, Iterable):
         raise ValueError(f"specs must be a list of RunSpecs, as in train([spec]), got {specs!r}")
@@ -190,6 +240,8 @@ def _train(
     for i, spec in enumerate(specs):
         if not isinstance(spec, RunSpec):
             raise ValueError(f"specs must hold RunSpecs, got specs[{i}] = {spec!r}")
+    backend, workers, threads = where
+    _cluster.check(backend, workers, threads)
     keeper = _Memory() if store is None else store if isinstance(store, Store) else Store(store)
     distinct = {spec.key: spec for spec in specs}
     rows: dict[str, Row] = {}
@@ -212,9 +264,20 @@ def _train(
             look_up()  # another process may have been writing
             pending = [spec for key, spec in distinct.items() if key not in rows]
             for spec in pending:  # fail before the work, not after it
-                _check(spec, device, path, keeper)
+                _check(spec, device, path, keeper, grouped=backend is None)
             enabled = sys.stderr.isatty() if progress is None else progress
+            if backend is not None:
+                how = (device, path, keep_weights, 1 if threads is None else threads)
+                jobs = [Job.of(spec, keeper, *how) for spec in pending]
+                with progress_bar(pending, enabled) as bar:
+                    elsewhere(jobs, keeper, backend, workers, bar, have, failures)
+                pending, enabled = [], False
             with progress_bar(pending, enabled) as bar, Interrupt() as interrupt:
+                at = functools.partial(step_of, keeper)
+                groups, pending = plan(pending, torch.device(device), path, at)
+                for group in groups:
+                    options = (device, keeper, every, keep_weights, bar, interrupt, have)
+                    _together(group, *options, failures)
                 for spec in pending:
                     bar.begin(spec)
                     try:
@@ -245,7 +308,7 @@ def _one(
     every: float,
     keep_weights: bool,
     bar: Bar,
-    interrupt: Interrupt,
+    interrupt: _cluster.Asked,
 ) -> Row:
     """Train one run to its end, from where it was stopped, and keep what came of it."""
     trainer = Trainer(spec, device, path)
@@ -280,13 +343,38 @@ def _one(
     return row
 
 
-def _check(spec: RunSpec, device: str, path: str, keeper: Store | _Memory) -> None:
+def _together(
+    specs: Sequence[RunSpec],
+    device: str,
+    keeper: Store | _Memory,
+    every: float,
+    keep_weights: bool,
+    bar: Bar,
+    interrupt: Interrupt,
+    have: Callable[[Row], None],
+    failures: list[tuple[RunSpec, str]],
+) -> None:
+    """Train runs that share launches on a GPU, and keep what came of them."""
+
+    def failed(spec: RunSpec, why: str) -> None:
+        failures.append((spec, why))
+        keeper.drop_checkpoint(spec)
+
+    options = (device, keeper, every, keep_weights, bar, interrupt, have, failed, _row)
+    train_together(specs, *options)
+
+
+def _check(spec: RunSpec, device: str, path: str, keeper: Store | _Memory, grouped: bool) -> None:
     """Refuse a path that can't train a run, and a checkpoint that would go on to other numbers."""
     try:
         on = torch.device(device)
     except (RuntimeError, TypeError):
         raise ValueError(f"device must be auto, cpu, cuda, cuda:1, ..., got {device!r}") from None
-    chosen = choose_path(path, spec.architecture, dimension=spec.data.dimension, device=on)
+    if grouped and takes(spec, on, path):
+        chosen = PATH
+    else:
+        data = spec.data
+        chosen = choose_path(path, spec.architecture, data.dimension, on, data.density)
     now = {"device": on.type, "path": chosen}
     if (found := keeper.checkpoint(spec)) is None:
         return
@@ -298,7 +386,7 @@ def _check(spec: RunSpec, device: str, path: str, keeper: Store | _Memory) -> No
             )
 
 
-def _row(spec: RunSpec, trainer: Trainer, resumed: int) -> Row:
+def _row(spec: RunSpec, trainer: Trainer | Member, resumed: int) -> Row:
     """The row of a finished run: what it was, what came of it, how it was done."""
     said = trainer.row()
     how = {**said, "resumed": resumed, "version": scaling_theory.__version__}
@@ -318,10 +406,15 @@ def _row(spec: RunSpec, trainer: Trainer, resumed: int) -> Row:
 
 @final
 class _Memory:
-    """What stands for a store where there is none."""
+    """What stands for a store where there is none; it may know one run in progress."""
 
-    def __init__(self) -> None:
+    def __init__(
+        self,
+        begun: tuple[dict[str, torch.Tensor], dict[str, Any]] | None = None,
+        file: Path | None = None,
+    ) -> None:
         self._tensors: dict[str, dict[str, torch.Tensor]] = {}
+        self._begun, self._file = begun, file
 
     def writing(self) -> contextlib.AbstractContextManager[None]:
         return contextlib.nullcontext()
@@ -335,10 +428,11 @@ class _Memory:
         return {name: tensor.clone() for name, tensor in self._tensors[spec.key].items()}
 
     def checkpoint(self, _: RunSpec) -> tuple[dict[str, torch.Tensor], dict[str, Any]] | None:
-        return None
+        return self._begun
 
     def checkpoint_file(self, _: RunSpec) -> Path:
-        raise NotImplementedError  # there is none
+        assert self._file is not None
+        return self._file
 
     def save_checkpoint(self, *of_a_run: Any) -> None:
         pass

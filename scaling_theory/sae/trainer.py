@@ -59,12 +59,13 @@ class Trainer:
 
     def __init__(self, spec: RunSpec, device: str = "cpu", path: str = "auto") -> None:
         self.spec = spec
-        self._device = _device(device)
-        self.path = choose_path(path, spec.architecture, spec.data.dimension, self._device)
+        self._device = device_of(device)
+        data = spec.data
+        self.path = choose_path(path, spec.architecture, data.dimension, self._device, data.density)
         self.step = 0
         self.seconds = 0.0
         self._measured: dict[str, torch.Tensor] = {}
-        self.weights = _initial(spec, self._device)
+        self.weights = initial(spec, self._device)
         width, dimension = spec.width, spec.data.dimension
         self._idle = torch.zeros(width, dtype=torch.int64, device=self._device)
         self._grad = self.weights.like()
@@ -72,11 +73,10 @@ class Trainer:
         self._gradients = gradients_for(
             self.path, spec.architecture, width, dimension, spec.batch_size
         )
-        numbers = spec.batch_size * dimension
         self._drawn = -1, torch.empty(0)
         self._ahead: tuple[int, Future[torch.Tensor]] | None = None
         self._watch = spec.architecture.needs_dead or bool(spec.remedies)
-        self._chunk = max(1, min(_CHUNK_STEPS, _CHUNK_NUMBERS // numbers))
+        self._chunk = chunk_steps(spec)
 
     # ---- training -------------------------------------------------------------------------
 
@@ -95,10 +95,7 @@ class Trainer:
             for x in batches[: last - self.step]:
                 self._one(x)
         if not bool(torch.isfinite(self.weights.flat).all()):
-            raise TrainingFailed(
-                f"run {self.spec.key}: a weight is no longer finite at step {self.step}; a smaller "
-                f"learning_rate than {self.spec.learning_rate:g} or a clip may help"
-            )
+            raise TrainingFailed(bad_weight(self.spec, self.step))
         self.seconds += time.perf_counter() - began
 
     def _batches(self) -> torch.Tensor:
@@ -118,23 +115,12 @@ class Trainer:
         return self._drawn[1]
 
     def _draw(self, chunk: int) -> torch.Tensor:
-        spec = self.spec
-        generator = spec.generator("batches", chunk, device=self._device)
         with one_thread():  # OpenMP gains nothing here, and loses much on a busy machine
-            count = self._chunk * spec.batch_size
-            x = spec.data.sample(count, generator)
+            x = draw(self.spec, chunk, self._device)
             finite = bool(torch.isfinite(x).all())
-        if x.shape != (count, spec.data.dimension) or x.dtype != torch.float32:
-            raise ValueError(
-                f"data must sample float32 of shape {(count, spec.data.dimension)}, got {x.dtype} "
-                f"of shape {tuple(x.shape)} from {spec.data!r}"
-            )
         if not finite:
-            raise TrainingFailed(
-                f"run {spec.key}: data gave an input that is not finite at steps "
-                f"{chunk * self._chunk} to {(chunk + 1) * self._chunk - 1}: {spec.data!r}"
-            )
-        return x.view(self._chunk, spec.batch_size, -1)
+            raise TrainingFailed(bad_input(self.spec, chunk))
+        return x
 
     def _one(self, x: torch.Tensor) -> None:
         spec, weights, grad = self.spec, self.weights, self._grad
@@ -142,10 +128,7 @@ class Trainer:
         context = Context(spec.penalty_scale(self.step), dead)
         done = self._gradients(weights, x, context, grad)
         if not math.isfinite(done.loss):
-            raise TrainingFailed(
-                f"run {spec.key}: the loss is {done.loss} at step {self.step}; a smaller "
-                f"learning_rate than {spec.learning_rate:g} or a clip may help"
-            )
+            raise TrainingFailed(bad_loss(spec, done.loss, self.step))
         if self._watch:
             self._idle.add_(1).masked_fill_(done.fired, 0)
         if spec.unit_norm:
@@ -213,9 +196,17 @@ class Trainer:
 
     def row(self) -> Row:
         """Metrics on fresh samples (see :func:`measure`), and how the run was done."""
+        self._finish()
         values, self._measured = measure(self.spec, self.weights)
         how: Row = {"seconds": self.seconds, "path": self.path, "device": str(self._device)}
         return {"width": self.spec.width, "seed": self.spec.seed, **values, **how}
+
+    def _finish(self) -> None:
+        """Let the architecture set what it sets after the last step; no later step sees it."""
+        count = self.spec.architecture.finish_samples
+        if count:
+            generator = self.spec.generator("finish", device=self._device)
+            self.spec.architecture.finish(self.weights, self.spec.data.sample(count, generator))
 
     def tensors(self) -> dict[str, torch.Tensor]:
         """Weights by name, and after :meth:`row` what it measured one by one."""
@@ -223,7 +214,31 @@ class Trainer:
         return {name: values.detach().clone().cpu() for name, values in named.items()}
 
 
-def _device(name: str) -> torch.device:
+def bad_input(spec: RunSpec, chunk: int) -> str:
+    """Why a run failed: an input of a chunk is not finite."""
+    first = chunk * chunk_steps(spec)
+    return (
+        f"run {spec.key}: data gave an input that is not finite at steps {first} to "
+        f"{first + chunk_steps(spec) - 1}: {spec.data!r}"
+    )
+
+
+def bad_loss(spec: RunSpec, loss: float, step: int) -> str:
+    """Why a run failed: its loss is not finite."""
+    return f"run {spec.key}: the loss is {loss} at step {step}; {_may_help(spec)}"
+
+
+def bad_weight(spec: RunSpec, step: int) -> str:
+    """Why a run failed: one of its weights is not finite."""
+    return f"run {spec.key}: a weight is no longer finite at step {step}; {_may_help(spec)}"
+
+
+def _may_help(spec: RunSpec) -> str:
+    return f"a smaller learning_rate than {spec.learning_rate:g} or a clip may help"
+
+
+def device_of(name: str) -> torch.device:
+    """Return the device of a name, if it is there."""
     try:
         device = torch.device(name)
         torch.zeros(1, device=device).cpu()
@@ -236,9 +251,27 @@ def _device(name: str) -> torch.device:
     return device
 
 
-def _initial(spec: RunSpec, device: torch.device) -> Weights:
+def chunk_steps(spec: RunSpec) -> int:
+    """Number of steps whose inputs are drawn at once."""
+    return max(1, min(_CHUNK_STEPS, _CHUNK_NUMBERS // (spec.batch_size * spec.data.dimension)))
+
+
+def draw(spec: RunSpec, chunk: int, device: torch.device) -> torch.Tensor:
+    """Inputs of a chunk of steps, float32 of shape (steps, batch size, d)."""
+    count = chunk_steps(spec) * spec.batch_size
+    x = spec.data.sample(count, spec.generator("batches", chunk, device=device))
+    if x.shape != (count, spec.data.dimension) or x.dtype != torch.float32:
+        raise ValueError(
+            f"data must sample float32 of shape {(count, spec.data.dimension)}, got {x.dtype} "
+            f"of shape {tuple(x.shape)} from {spec.data!r}"
+        )
+    return x.view(-1, spec.batch_size, spec.data.dimension)
+
+
+def initial(spec: RunSpec, device: torch.device) -> Weights:
+    """Weights before the first step."""
     n, d = spec.width, spec.data.dimension
-    initial = spec.architecture.initial()
+    extra = spec.architecture.initial()
     weights = Weights(n, d, spec.architecture.extra)
     weights.decoder.copy_(torch.randn(n, d, generator=spec.generator("weights")))
     _normalise(weights.decoder)
@@ -247,7 +280,7 @@ def _initial(spec: RunSpec, device: torch.device) -> Weights:
         weights.decoder.mul_(norm)
     weights.encoder.copy_(spec.encoder_scale * weights.decoder)
     weights.encoder_bias.fill_(spec.encoder_bias)
-    for name, value in initial.items():
+    for name, value in extra.items():
         weights.extra[name].fill_(value)
     return Weights(n, d, spec.architecture.extra, weights.flat.to(device))
 

@@ -68,8 +68,9 @@ class Weights:
         Parameters
         ----------
         named
-            ``encoder``, ``encoder_bias``, ``decoder``, ``decoder_bias``, and ``threshold`` if there
-            is one. What else a store keeps, such as ``frequencies``, is left out.
+            ``encoder``, ``encoder_bias``, ``decoder``, ``decoder_bias``, and ``threshold``,
+            ``log_scale`` and ``magnitude_bias`` if there are such. What else a store keeps, such as
+            ``frequencies``, is left out.
 
         Raises
         ------
@@ -80,7 +81,7 @@ class Weights:
             if name not in named:
                 raise ValueError(f"named must hold {name!r}, got {sorted(named)}")
         width, dimension = named["decoder"].shape
-        extra = tuple(name for name in ("threshold",) if name in named)
+        extra = tuple(n for n in ("threshold", "log_scale", "magnitude_bias") if n in named)
         new = cls(width, dimension, extra, dtype=named["decoder"].dtype)
         for name, values in new.named().items():
             if values.shape != named[name].shape:

@@ -9,9 +9,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from scaling_theory.sae import manifolds
 from scaling_theory.sae.canonical import text_of
-from scaling_theory.sae.manifolds import Circle, Points, Shell, Sphere
+from scaling_theory.sae.manifolds import (
+    Ball,
+    Circle,
+    Intensity,
+    Points,
+    Ripple,
+    Segment,
+    Shell,
+    Sphere,
+    SwissRoll,
+    Torus,
+    _draw,
+)
 
 COUNT = 30_000
 #: Standard errors that a mean may be off: chance 1e-8 a number, and seeds are fixed.
@@ -34,7 +45,28 @@ POINTS = [
     Points(np.arange(12.0).reshape(4, 3)),
     Points([[1, 0], [0, 1]]),
 ]
-ALL = SPHERES + SHELLS + POINTS
+BALLS = [Ball(1), Ball(2, 0.5), Ball(3), Ball(30, radius=100.0)]
+WINDING = [
+    Torus(),
+    Torus((3.0,)),
+    Torus((0.5, 2.0, 0.125)),
+    SwissRoll(),
+    SwissRoll(start=0.0, turns=0.3, height=0.0, radius=2.0),
+    SwissRoll(start=2.0, turns=10.0, height=0.1),
+    Ripple(2, radius=3.0),
+    Ripple(16),
+    Ripple(64, decay=0.0),
+    Ripple(10, 0.3, "exponential", 2.5),
+]
+VARYING = [
+    Segment(),
+    Segment(0.0, 3.0),
+    Intensity(Torus()),
+    Intensity(SwissRoll(), 0.0, 1.0),
+    Intensity(Points([[1.0, 2.0], [3.0, 4.0]]), 1.0, 3.0),
+    Intensity(Intensity(Ripple(6)), 0.1, 0.2),
+]
+ALL = SPHERES + SHELLS + POINTS + BALLS + WINDING + VARYING
 
 
 def generator(seed=0):
@@ -66,7 +98,7 @@ def test_points_of_spheres_have_their_radius(manifold):
     np.testing.assert_allclose(norms, manifold.radius, rtol=ROUNDING)
 
 
-@pytest.mark.parametrize("manifold", SPHERES + SHELLS, ids=repr)
+@pytest.mark.parametrize("manifold", SPHERES + SHELLS + BALLS, ids=repr)
 def test_directions_are_uniform(manifold):
     x, d = drawn(manifold), manifold.dimension
     x /= np.linalg.norm(x, axis=1, keepdims=True)
@@ -173,17 +205,59 @@ def test_directions_of_zero_norm_are_unit_vectors_all_the_same():
     x = torch.zeros(3, 4)
     x[1] = torch.tensor([0.0, 3.0, 0.0, 4.0])
     expected = torch.tensor([[1.0, 0, 0, 0], [0, 0.6, 0, 0.8], [1, 0, 0, 0]])
-    torch.testing.assert_close(manifolds._normalised(x), expected)
+    torch.testing.assert_close(_draw.normalised(x), expected)
 
 
 @settings(deadline=None, max_examples=30)
 @given(st.integers(1, 60), st.integers(1, 40), st.floats(1e-15, 1e15), st.integers(0, 2**63 - 1))
 def test_samples_are_finite_at_any_size(d, count, size, seed):
     spread = Shell(d, size / 2, size, "volume") if size > 1e-14 else Sphere(d, size)
-    for manifold in (Sphere(d, size), spread, Points(np.full((2, d), size))):
+    lying = (Sphere(d, size), spread, Points(np.full((2, d), size)))
+    winding = (Torus((size,) * d), SwissRoll(radius=size), Ripple(2 * d, radius=size))
+    for manifold in lying + winding:
         x = drawn(manifold, count, seed)
         assert np.isfinite(x).all()
         assert (np.abs(x).max(axis=1) > 0.0).all()
+    assert np.isfinite(drawn(Ball(d, size), count, seed)).all()  # a ball holds 0
+
+
+MANY = st.integers(0, 2**63 - 1)
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    st.integers(1, 30),
+    st.floats(0.0, 3.0),
+    st.sampled_from(["power", "exponential"]),
+    st.floats(1e-15, 1e15),
+    MANY,
+)
+def test_the_radius_multiplies_the_same_points_exactly(d, decay, law, radius, seed):
+    for make in (
+        lambda r: Sphere(d, r),
+        lambda r: Circle(r),
+        lambda r: Ball(d, r),
+        lambda r: SwissRoll(decay, 0.5 + decay, decay, r),
+        lambda r: Ripple(2 * d, decay, law, r),
+    ):
+        unit = make(1.0).sample(20, generator(seed))
+        assert torch.equal(make(radius).sample(20, generator(seed)), unit * radius)
+    unit = Torus((1.0,) * d).sample(20, generator(seed))
+    assert torch.equal(Torus((radius,) * d).sample(20, generator(seed)), unit * radius)
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.integers(1, 30), st.floats(0.0, 0.99), st.integers(-40, 40), MANY)
+def test_a_power_of_two_multiplies_the_same_points_exactly(d, inner, power, seed):
+    for make in (
+        lambda r: Shell(d, inner * r, r),
+        lambda r: Shell(d, inner * r, r, "volume"),
+        lambda r: Segment(inner * r, r),
+        lambda r: Intensity(Sphere(d), inner * r, r),
+        lambda r: Torus(tuple(r * k for k in range(1, d + 1))),
+    ):
+        x = make(2.0**power).sample(20, generator(seed))
+        assert torch.equal(x, make(1.0).sample(20, generator(seed)) * 2.0**power)
 
 
 REFUSED = [
@@ -207,6 +281,32 @@ REFUSED = [
     (lambda: Points([[1.0, math.nan]]), "positions", "[-1e+15, 1e+15]", "nan"),
     (lambda: Points([["a"]]), "positions", "numbers", "'a'"),
     (lambda: Points([[0.0, 0.0]]), "positions", "at least 1e-15", "0.0"),
+    (lambda: Ball(0), "dimension", "[1, 1048576]", "got 0"),
+    (lambda: Ball(2, 1e16), "radius", "[1e-15, 1e+15]", "got 1e+16"),
+    (lambda: Torus(()), "radii", "not be empty", ""),
+    (lambda: Torus((1.0, 0.0)), "radii", "[1e-15, 1e+15]", "radii[1] = 0.0"),
+    (lambda: Torus((1.0, math.nan)), "radii", "[1e-15, 1e+15]", "radii[1] = nan"),
+    (lambda: Torus(2), "radii", "numbers", "2"),
+    (lambda: Torus("ab"), "radii", "numbers", "'ab'"),
+    (lambda: Torus([[1.0, 1.0]]), "radii", "one-dimensional", "[1.0, 1.0]"),
+    (lambda: Torus(np.ones(2**19 + 1)), "radii", "at most 524288", "got 524289"),
+    (lambda: SwissRoll(-0.1), "start", "[0, 100]", "got -0.1"),
+    (lambda: SwissRoll(turns=0), "turns", "[0.01, 100]", "got 0"),
+    (lambda: SwissRoll(height=math.inf), "height", "[0, 1000]", "got inf"),
+    (lambda: SwissRoll(radius=0), "radius", "[1e-15, 1e+15]", "got 0"),
+    (lambda: Ripple(1), "dimension", "[2, 1048576]", "got 1"),
+    (lambda: Ripple(7), "dimension", "even", "got 7"),
+    (lambda: Ripple(8, -1.0), "decay", "[0, 100]", "got -1.0"),
+    (lambda: Ripple(8, law="linear"), "law", "'power' or 'exponential'", "got 'linear'"),
+    (lambda: Ripple(8, radius=-1), "radius", "[1e-15, 1e+15]", "got -1"),
+    (lambda: Ripple(8).kernel(math.nan), "angles", "number", "nan"),
+    (lambda: Segment(1.0, 1.0), "inner", "[0, 1)", "got 1.0"),
+    (lambda: Segment(0.0, 0.0), "outer", "[1e-15, 1e+15]", "got 0.0"),
+    (lambda: Intensity(3.0), "manifold", "Circle()", "got 3.0"),
+    (lambda: Intensity(Circle), "manifold", "Circle()", "got <class"),
+    (lambda: Intensity(Circle(), -1.0), "inner", "[0, 2)", "got -1.0"),
+    (lambda: Intensity(Circle(), 0.0, math.nan), "outer", "[1e-15, 1e+15]", "got nan"),
+    (lambda: Intensity(Circle(1e10), 0.0, 1e6), "outer times", "[1e-15, 1e+15]", "got 1e+16"),
     (lambda: Circle().sample(-1, generator()), "count", "at least 0", "got -1"),
     (lambda: Points().sample(1, 0), "generator", "torch.Generator", "got 0"),
     (lambda: Sphere(3).sample(1, np.random.default_rng(0)), "generator", "torch.Generator", ""),

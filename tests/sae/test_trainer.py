@@ -144,7 +144,7 @@ def test_unknown_devices_are_refused(device):
 
 
 def test_impossible_paths_are_refused():
-    with pytest.raises(ValueError, match=r"^path must be auto or one of compiled, blocked, ref"):
+    with pytest.raises(ValueError, match=r"^path must be auto or one of compiled, "):
         Trainer(PLAIN, path="fast")
 
 
@@ -422,9 +422,10 @@ def test_all_paths_train_the_same_sae(kind):
         evaluation=4000,
     )  # fmt: skip
     start = Trainer(spec, path="reference").row()["loss"]
-    losses = {path: trained(spec, path).row()["loss"] for path in PATHS}
+    paths = [path for path in PATHS if path != "sparse" or isinstance(kind, ReLU | JumpReLU)]
+    losses = {path: trained(spec, path).row()["loss"] for path in paths}
     assert losses["reference"] < 0.8 * start
-    for path in ("compiled", "blocked"):
+    for path in paths:
         assert losses[path] == pytest.approx(losses["reference"], rel=1e-4), path
 
 

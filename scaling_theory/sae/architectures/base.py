@@ -1,7 +1,11 @@
 """What an architecture is: an encoder and the penalty it is trained with, as pure functions.
 
 A new one needs :meth:`Architecture.encode` and :meth:`Architecture.penalty`; the reference path
-trains it by autograd. ``fused`` names a unit of ``kernels`` that computes the same much faster.
+trains it by autograd. ``fused`` names what ``kernels`` computes the same with, much faster.
+
+Two more hooks are for architectures that select among the rows of a batch, and so encode a lone
+input in another way: :meth:`Architecture.encode_batch` while they train, and
+:meth:`Architecture.finish` once, when they have.
 """
 
 from __future__ import annotations
@@ -51,10 +55,13 @@ class Architecture(ABC):
     """An SAE architecture with its objective; subclasses are frozen dataclasses of plain values."""
 
     fused: ClassVar[str | None] = None
-    """Name of the unit in ``kernels.units`` that computes this architecture, if there is one."""
+    """Name by which ``kernels`` knows how to compute this architecture, if it does."""
 
     extra: ClassVar[tuple[str, ...]] = ()
     """Names of parameters beyond encoder, decoder and biases, one value a latent."""
+
+    finish_samples: ClassVar[int] = 0
+    """How many fresh inputs :meth:`finish` is to be called with; 0 if there is nothing to do."""
 
     @property
     def needs_dead(self) -> bool:
@@ -73,9 +80,20 @@ class Architecture(ABC):
         """Put weights back into their domain after an update, in place."""
         return
 
+    def finish(self, weights: Weights, x: torch.Tensor) -> None:
+        """Set what is set once, after the last step, in place, from fresh inputs (rows, d).
+
+        Must depend on nothing that it sets, so that doing it again changes nothing.
+        """
+        return
+
     @abstractmethod
     def encode(self, weights: Weights, x: torch.Tensor) -> torch.Tensor:
         """Activations of the latents, shape (rows, n), of inputs of shape (rows, d)."""
+
+    def encode_batch(self, weights: Weights, x: torch.Tensor, context: Context) -> torch.Tensor:
+        """Activations while training, shape (rows, n); those of a row may depend on the others."""
+        return self.encode(weights, x)
 
     @abstractmethod
     def penalty(
@@ -84,19 +102,24 @@ class Architecture(ABC):
         """Penalty of each row, shape (rows,), at its full size."""
 
     def auxiliary(
-        self, weights: Weights, x: torch.Tensor, residual: torch.Tensor, context: Context
+        self,
+        weights: Weights,
+        x: torch.Tensor,
+        activations: torch.Tensor,
+        residual: torch.Tensor,
+        context: Context,
     ) -> torch.Tensor:
-        """Further loss of each row, shape (rows,), given the residual x - decode(encode(x))."""
+        """Further loss of each row, shape (rows,); the residual is x - decode(activations)."""
         return torch.zeros_like(x[:, 0])
 
     def losses(self, weights: Weights, x: torch.Tensor, context: Context) -> Losses:
-        """Losses of each row of a batch of shape (rows, d)."""
-        activations = self.encode(weights, x)
+        """Losses of each row of a batch of shape (rows, d), encoded as while training."""
+        activations = self.encode_batch(weights, x, context)
         residual = x - decode(weights, activations)
         return Losses(
             residual.square().sum(1),
             context.scale * self.penalty(weights, x, activations, context),
-            self.auxiliary(weights, x, residual, context),
+            self.auxiliary(weights, x, activations, residual, context),
         )
 
 

@@ -7,7 +7,12 @@ from typing import ClassVar, final
 
 import torch
 
-from scaling_theory import _validate
+from scaling_theory.sae.architectures._selection import (
+    auxk,
+    check_selection,
+    check_width,
+    largest,
+)
 from scaling_theory.sae.architectures.base import Architecture, Context, pre_activations
 from scaling_theory.sae.weights import Weights
 
@@ -36,10 +41,7 @@ class TopK(Architecture):
     fused: ClassVar[str | None] = "topk"
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "k", _validate.whole("k", self.k, low=1))
-        object.__setattr__(self, "auxk", _validate.whole("auxk", self.auxk))
-        weight = _validate.real("auxk_weight", self.auxk_weight, low=0.0)
-        object.__setattr__(self, "auxk_weight", weight)
+        check_selection(self)
 
     @property
     def needs_dead(self) -> bool:
@@ -48,12 +50,11 @@ class TopK(Architecture):
 
     def check(self, width: int) -> None:
         """Refuse fewer latents than k."""
-        if self.k > width:
-            raise ValueError(f"k must be at most the width, got k={self.k} for width={width}")
+        check_width(self.k, width)
 
     def encode(self, weights: Weights, x: torch.Tensor) -> torch.Tensor:
         """Activations of shape (rows, n), at most k of them positive."""
-        return _largest(pre_activations(weights, x), self.k)
+        return largest(pre_activations(weights, x), self.k)
 
     def penalty(
         self, weights: Weights, x: torch.Tensor, activations: torch.Tensor, context: Context
@@ -62,17 +63,12 @@ class TopK(Architecture):
         return torch.zeros_like(x[:, 0])
 
     def auxiliary(
-        self, weights: Weights, x: torch.Tensor, residual: torch.Tensor, context: Context
+        self,
+        weights: Weights,
+        x: torch.Tensor,
+        activations: torch.Tensor,
+        residual: torch.Tensor,
+        context: Context,
     ) -> torch.Tensor:
         """Squared error of the dead latents' reconstruction of the residual (Gao et al. 2024)."""
-        if not self.auxk or context.dead is None or not bool(context.dead.any()):
-            return torch.zeros_like(x[:, 0])
-        pre = pre_activations(weights, x).masked_fill(~context.dead, 0.0)
-        f = _largest(pre, min(self.auxk, int(context.dead.sum())))
-        missed = residual.detach() - f @ weights.decoder
-        return missed.square().sum(1).mul(self.auxk_weight)
-
-
-def _largest(pre: torch.Tensor, k: int) -> torch.Tensor:
-    values, index = pre.relu().topk(k, dim=1)
-    return torch.zeros_like(pre).scatter(1, index, values)
+        return auxk(self.auxk, self.auxk_weight, weights, x, residual, context)

@@ -16,7 +16,16 @@ from typing import Any, ClassVar, final
 
 import torch
 
-from scaling_theory.sae.architectures import Architecture, JumpReLU, ReLU, TanhJumpReLU, TopK
+from scaling_theory.sae.architectures import (
+    Architecture,
+    BatchTopK,
+    Gated,
+    JumpReLU,
+    Matryoshka,
+    ReLU,
+    TanhJumpReLU,
+    TopK,
+)
 from scaling_theory.sae.formats import _fields
 from scaling_theory.sae.formats import _folding as folding
 from scaling_theory.sae.formats._normalise import decoded, normalised
@@ -123,7 +132,8 @@ class PublishedSAE:
         weights
             Of n latents.
         architecture
-            ReLU, TopK, JumpReLU or TanhJumpReLU.
+            ReLU, TopK, JumpReLU, TanhJumpReLU, Gated, or BatchTopK or Matryoshka, which become a
+            JumpReLU with their one threshold.
         name
             Of the SAE.
 
@@ -138,18 +148,24 @@ class PublishedSAE:
                 arguments = {"activation": "relu"}
             case TopK():
                 arguments = {"activation": "topk", "k": architecture.k}
-            case JumpReLU() | TanhJumpReLU():
+            case Gated():
+                arguments = {
+                    "activation": "gated",
+                    "magnitude_log_scale": weights.extra["log_scale"].detach().clone(),
+                    "magnitude_bias": weights.extra["magnitude_bias"].detach().clone(),
+                }
+            case JumpReLU() | TanhJumpReLU() | BatchTopK() | Matryoshka():
                 if "threshold" not in weights.extra:
                     raise ValueError(
-                        "weights must have a threshold for a JumpReLU architecture, "
+                        f"weights must have a threshold for {type(architecture).__name__}, "
                         f"got {sorted(weights.named())}"
                     )
                 threshold = weights.extra["threshold"].detach().clone()
                 arguments = {"activation": "jumprelu", "threshold": threshold}
             case _:
                 raise ValueError(
-                    "architecture must be ReLU, TopK, JumpReLU or TanhJumpReLU, "
-                    f"got {architecture!r}"
+                    "architecture must be ReLU, TopK, JumpReLU, TanhJumpReLU, Gated, BatchTopK or "
+                    f"Matryoshka, got {architecture!r}"
                 )
         return cls(
             weights.encoder.detach().clone(),

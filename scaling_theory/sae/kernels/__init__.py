@@ -1,9 +1,12 @@
 """Gradients of a batch, three ways.
 
 - ``compiled``: Numba on the CPU, for architectures with a fused unit.
+- ``sparse``: Numba on the CPU, for inputs that are mostly zeros: superpositions of many features.
 - ``blocked``: PyTorch on any device, in blocks of latents; no array of batch size times width.
 - ``reference``: autograd; any architecture, any device. Slow and obvious; tests hold the others to
   it.
+
+Many runs together on a GPU take none of these: see ``gpu``.
 """
 
 from __future__ import annotations
@@ -15,19 +18,33 @@ from scaling_theory.sae.kernels.base import Gradients, Step
 from scaling_theory.sae.kernels.blocked import BlockedGradients
 from scaling_theory.sae.kernels.reference import ReferenceGradients
 
-PATHS = ("compiled", "blocked", "reference")
+PATHS = ("compiled", "sparse", "blocked", "reference")
 
-#: Units that the compiled path has, the largest input dimension it is made for, and the largest one
-#: in which it is the fastest (``benchmarks/sae_step.py --dimension``).
-_FUSED = ("relu", "jumprelu", "tanh_jumprelu", "topk")
+#: What ``Architecture.fused`` may name, the largest input dimension that the compiled path is made
+#: for, and the largest one in which it is the fastest (``benchmarks/sae_step.py --dimension``):
+#: loops over dimensions are unrolled, and vectorise until too much is in them.
+_FUSED = ("relu", "jumprelu", "tanh_jumprelu", "topk", "batch_topk", "matryoshka", "gated")
 _MOST = 64
 _FASTEST = 16
+_FASTEST_OF = {"gated": 12, "batch_topk": 48, "matryoshka": 48}
+#: Units that the sparse path has, and the largest share of coordinates that are not zero at which
+#: it is the fastest in more dimensions than that (``benchmarks/sae_superposed.py``).
+_SPARSE = ("relu", "jumprelu", "topk")
+_SPARSEST = 0.125
 
 __all__ = ["PATHS", "Gradients", "Step", "choose_path", "gradients_for"]
 
 
-def choose_path(path: str, architecture: Architecture, dimension: int, device: torch.device) -> str:
+def choose_path(
+    path: str,
+    architecture: Architecture,
+    dimension: int,
+    device: torch.device,
+    density: float = 1.0,
+) -> str:
     """Return the path to take: ``path`` itself, or the fastest possible one for "auto".
+
+    ``density`` is the mean share of an input's coordinates that are not zero (``Data.density``).
 
     Raises
     ------
@@ -43,7 +60,11 @@ def choose_path(path: str, architecture: Architecture, dimension: int, device: t
     if architecture.fused in _FUSED:
         possible.insert(0, "blocked")
         if device.type == "cpu" and dimension <= _MOST:
-            possible.insert(int(dimension > _FASTEST), "compiled")
+            most = _FASTEST_OF.get(architecture.fused, _FASTEST)
+            possible.insert(int(dimension > most), "compiled")
+    if architecture.fused in _SPARSE and device.type == "cpu" and not architecture.needs_dead:
+        fastest = dimension > _FASTEST and density <= _SPARSEST
+        possible.insert(0 if fastest else len(possible) - 1, "sparse")
     if path == "auto":
         return possible[0]
     if path not in possible:
@@ -62,10 +83,22 @@ def gradients_for(
         from scaling_theory.sae.kernels.compiled_topk import CompiledTopK
 
         return CompiledTopK(architecture, width, dimension, batch_size)
+    if path == "compiled" and architecture.fused in ("batch_topk", "matryoshka"):
+        from scaling_theory.sae.kernels.compiled_batch import CompiledBatch
+
+        return CompiledBatch(architecture, width, dimension, batch_size)
+    if path == "compiled" and architecture.fused == "gated":
+        from scaling_theory.sae.kernels.compiled_gated import CompiledGated
+
+        return CompiledGated(architecture, width, dimension, batch_size)
     if path == "compiled":
         from scaling_theory.sae.kernels.compiled import CompiledGradients
 
         return CompiledGradients(architecture, width, dimension, batch_size)
+    if path == "sparse":
+        from scaling_theory.sae.kernels.sparse import SparseGradients
+
+        return SparseGradients(architecture, width, dimension, batch_size)
     if path == "blocked":
         return BlockedGradients(architecture, width, dimension, batch_size)
     return ReferenceGradients(architecture, width, dimension, batch_size)

@@ -8,12 +8,16 @@ import torch
 
 from scaling_theory.sae.architectures import (
     Architecture,
+    BatchTopK,
     Context,
+    Gated,
     JumpReLU,
+    Matryoshka,
     ReLU,
     TanhJumpReLU,
     TopK,
 )
+from scaling_theory.sae.kernels import blocked_batch, blocked_gated, blocked_topk
 from scaling_theory.sae.kernels.base import Gradients, Step
 from scaling_theory.sae.weights import Weights
 
@@ -23,20 +27,28 @@ _NUMBERS = {"cpu": 2**18, "cuda": 2**26}
 
 @final
 class BlockedGradients(Gradients):
-    """Two passes over blocks of latents, without autograd."""
+    """Two or three passes over blocks of latents, without autograd."""
 
     def __init__(
         self, architecture: Architecture, width: int, dimension: int, batch_size: int
     ) -> None:
         self._architecture = architecture
         self._batch_size = batch_size
+        self._memory = blocked_batch.Memory()
 
     def __call__(self, weights: Weights, x: torch.Tensor, context: Context, out: Weights) -> Step:
         """Write the gradients into ``out``."""
         block = max(_NUMBERS.get(x.device.type, 2**22) // self._batch_size, 1)
-        if isinstance(self._architecture, TopK):
-            return _topk(self._architecture, weights, x, context, out, block)
-        return _entrywise(self._architecture, weights, x, context, out, block)
+        rest = (weights, x, context, out, block)
+        match self._architecture:
+            case TopK() as a:
+                return blocked_topk.gradients(a, *rest)
+            case BatchTopK() | Matryoshka() as a:
+                return blocked_batch.gradients(a, *rest, self._memory)
+            case Gated() as a:
+                return blocked_gated.gradients(a, *rest)
+            case a:
+                return _entrywise(a, *rest)
 
 
 def _entrywise(
@@ -101,56 +113,3 @@ def _partials(
             penalty = scale * (a.sparsity * u + a.pre_activation * below * norm).sum()
             return g * on - out * norm, d_theta, d_norm, penalty
     raise ValueError(f"architecture must have a fused unit, got {a!r}")
-
-
-def _topk(
-    a: TopK, weights: Weights, x: torch.Tensor, context: Context, out: Weights, block: int
-) -> Step:
-    out.flat.zero_()
-    every = torch.arange(weights.width, device=x.device)
-    target = x - weights.decoder_bias
-    values, index = _largest(weights, x, every, a.k, block)
-    loss, residual = _sparse(weights, x, target, values, index, 1.0, out)
-    out.decoder_bias.copy_(residual.sum(0).mul_(-2.0 / len(x)))
-    fired = torch.zeros(weights.width, dtype=torch.bool, device=x.device)
-    fired[index[values > 0]] = True
-    if a.auxk and a.auxk_weight and context.dead is not None and bool(context.dead.any()):
-        dead = torch.nonzero(context.dead).flatten()
-        values, index = _largest(weights, x, dead, min(a.auxk, dead.numel()), block)
-        loss = loss + _sparse(weights, x, residual, values, index, a.auxk_weight, out)[0]
-    return Step(float(loss), fired)
-
-
-def _largest(
-    weights: Weights, x: torch.Tensor, among: torch.Tensor, k: int, block: int
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """The k largest activations of each row among some latents: values and indices, (rows, k)."""
-    values = x.new_zeros(len(x), 0)
-    index = torch.zeros(len(x), 0, dtype=torch.int64, device=x.device)
-    for some in torch.split(among, max(block, k)):
-        z = torch.addmm(weights.encoder_bias[some], x, weights.encoder[some].T).relu_()
-        new, at = z.topk(min(k, some.numel()), dim=1)
-        values = torch.cat([values, new], 1)
-        index = torch.cat([index, some[at]], 1)
-        if values.shape[1] > k:
-            values, at = values.topk(k, dim=1)
-            index = index.gather(1, at)
-    return values, index
-
-
-def _sparse(
-    weights: Weights, x: torch.Tensor, target: torch.Tensor, values: torch.Tensor,
-    index: torch.Tensor, weight: float, out: Weights,
-) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
-    """Add the gradients of weight |target - reconstruction|^2; the loss, and what is left."""
-    residual = target.clone()
-    for e in range(values.shape[1]):  # k is small; (rows, k, d) need not be held
-        residual.sub_(values[:, e, None] * weights.decoder[index[:, e]])
-    g = residual * (-2.0 * weight / len(x))
-    for e in range(values.shape[1]):
-        at, value = index[:, e], values[:, e, None]
-        d_z = (g * weights.decoder[at]).sum(1, keepdim=True) * (value > 0)
-        out.decoder.index_add_(0, at, value * g)
-        out.encoder.index_add_(0, at, d_z * x)
-        out.encoder_bias.index_add_(0, at, d_z[:, 0])
-    return weight * residual.square().sum().double() / len(x), residual

@@ -39,46 +39,56 @@ class CompiledTopK(Gradients):
     ) -> None:
         assert isinstance(architecture, TopK)
         self._architecture = architecture
-        self._select = _selection(dimension)
+        self._select = selection(dimension)
 
     def __call__(self, weights: Weights, x: torch.Tensor, context: Context, out: Weights) -> Step:
         """Write the gradients into ``out``."""
         a, rows = self._architecture, x.numpy()
         own: list[Any] = [v.numpy() for v in weights.named().values()]
         grads: list[Any] = [v.numpy() for v in out.named().values()]
-        loss, residual, fired = self._fit(own, rows, rows, a.k, 1.0, grads)
-        if a.auxk and a.auxk_weight and context.dead is not None and bool(context.dead.any()):
-            dead = np.flatnonzero(context.dead.numpy())
-            some = [own[0][dead], own[1][dead], own[2][dead], np.zeros_like(own[3])]
-            new = [np.empty_like(v) for v in some]
-            size = min(a.auxk, dead.size)
-            extra, _, _ = self._fit(some, rows, residual, size, a.auxk_weight, new)
-            loss += extra
-            for g, add in zip(grads[:3], new[:3], strict=True):
-                g[dead] += add
+        loss, residual, fired = _fit(self._select, own, rows, rows, a.k, 1.0, grads)
+        loss += dead_latents(self._select, a, own, rows, residual, context, grads)
         return Step(loss, torch.from_numpy(fired))
 
-    def _fit(
-        self, own: list[Any], x: Any, target: Any, k: int, weight: float, out: list[Any]
-    ) -> tuple[float, Any, Any]:
-        """Reconstruct a target from the k largest: loss, what is left of it, who fired."""
-        (rows, d), n = x.shape, len(own[0])
-        index = np.full((rows, k), -1, np.int32)
-        values, error = np.zeros((rows, k), np.float32), np.empty((rows, d), np.float32)
-        scale, blocks = _F(2.0 * weight / rows), -(-rows // _ROWS)
-        work = float(rows * n * d)
-        share(self._select, blocks, work, *own, x, target, scale, index, values, error)
-        start, order = _by_latent(index, n)
-        work = float(3 * rows * k * d)
-        share(_accumulate, n, work, own[2], x, values.ravel(), error, start, order, k, *out[:3])
-        out[3][:] = error.sum(0, dtype=np.float64)
-        left = error * _F(-0.5 * rows / weight)
-        loss = float(weight * np.square(left, dtype=np.float64).sum() / rows)
-        return loss, left, np.diff(start) > 0
+
+def dead_latents(
+    select: Any, a: Any, own: list[Any], x: Any, residual: Any, context: Context, out: list[Any]
+) -> float:
+    """Add the gradients of the dead latents' loss (``auxk``) on a residual; return the loss."""
+    if not (a.auxk and a.auxk_weight) or context.dead is None or not bool(context.dead.any()):
+        return 0.0
+    dead = np.flatnonzero(context.dead.numpy())
+    some = [own[0][dead], own[1][dead], own[2][dead], np.zeros_like(own[3])]
+    new = [np.empty_like(v) for v in some]
+    size = min(a.auxk, dead.size)
+    loss, _, _ = _fit(select, some, x, residual, size, a.auxk_weight, new)
+    for g, add in zip(out[:3], new[:3], strict=True):
+        g[dead] += add
+    return loss
+
+
+def _fit(
+    select: Any, own: list[Any], x: Any, target: Any, k: int, weight: float, out: list[Any]
+) -> tuple[float, Any, Any]:
+    """Reconstruct a target from the k largest: loss, what is left of it, who fired."""
+    (rows, d), n = x.shape, len(own[0])
+    index = np.full((rows, k), -1, np.int32)
+    values, error = np.zeros((rows, k), np.float32), np.empty((rows, d), np.float32)
+    scale, blocks = _F(2.0 * weight / rows), -(-rows // _ROWS)
+    work = float(rows * n * d)
+    share(select, blocks, work, *own, x, target, scale, index, values, error)
+    start, order = _by_latent(index, n)
+    work = float(3 * rows * k * d)
+    share(_accumulate, n, work, own[2], x, values.ravel(), error, start, order, k, *out[:3])
+    out[3][:] = error.sum(0, dtype=np.float64)
+    left = error * _F(-0.5 * rows / weight)
+    loss = float(weight * np.square(left, dtype=np.float64).sum() / rows)
+    return loss, left, np.diff(start) > 0
 
 
 @cache
-def _selection(dimension: int) -> Any:
+def selection(dimension: int) -> Any:
+    """Compile the pass that finds the k largest of each row, for a dimension."""
     D = dimension
 
     @_fused

@@ -25,10 +25,10 @@ class ReferenceGradients(Gradients):
         flat = weights.flat.detach().requires_grad_(True)
         own = weights.like(flat)
         with torch.enable_grad():
-            activations = self._architecture.encode(own, x)
+            activations = self._architecture.encode_batch(own, x, context)
             residual = x - decode(own, activations)
             penalty = self._architecture.penalty(own, x, activations, context)
-            auxiliary = self._architecture.auxiliary(own, x, residual, context)
+            auxiliary = self._architecture.auxiliary(own, x, activations, residual, context)
             loss = (residual.square().sum(1) + context.scale * penalty + auxiliary).mean()
         (grad,) = torch.autograd.grad(loss, flat)
         out.flat.copy_(grad)

@@ -1,4 +1,4 @@
-"""Metrics of an SAE: what it loses, how its latents point, which features they serve."""
+"""Metrics of an SAE: what it loses, how its latents point, which features they serve or recover."""
 
 from scaling_theory.sae.metrics.decoders import (
     Neighbours,
@@ -9,11 +9,13 @@ from scaling_theory.sae.metrics.decoders import (
 )
 from scaling_theory.sae.metrics.evaluation import Evaluation, empty_loss, evaluate, magnitude
 from scaling_theory.sae.metrics.ownership import Ownership, ownership
+from scaling_theory.sae.metrics.recovery import Recovery, recovery
 
 __all__ = [
     "Evaluation",
     "Neighbours",
     "Ownership",
+    "Recovery",
     "duplicates",
     "empty_loss",
     "evaluate",
@@ -22,4 +24,5 @@ __all__ = [
     "mean_max_cosine",
     "neighbour_cosines",
     "ownership",
+    "recovery",
 ]

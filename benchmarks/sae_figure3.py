@@ -1,0 +1,169 @@
+"""Time of the whole of Michaud et al. (2025), Figure 3, at the paper preset, on one GPU.
+
+Both panels: unit spheres, and shells with radii from 0.5 to 2; d = 2 to 8, widths 2 to 16,384 in
+powers of two; ReLU with l1 = 0.1, 12,000 steps of 2048. It is what ``sae_sweep.py --figure3`` runs.
+
+A piece ends by itself after some minutes, as Ctrl-C would end it, and the same command goes on from
+there. The time that is printed is that of all pieces, from their first line to their last: imports,
+compilation, evaluation and files included. A loop in PyTorch, one SAE after the other, stands
+beside it for the widths of one dimension: so many steps of each are timed, and the time of all
+steps is what that would make.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import statistics
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from sae_step import L1, Case, Loop, describe, machine, start, synchronise
+
+BEGAN = time.perf_counter()
+PANELS = ("spheres", "shells")
+#: Dimensions, widths, steps, batch size and evaluation samples.
+PAPER = (tuple(range(2, 9)), tuple(2**i for i in range(1, 15)), 12_000, 2048, 65_536)
+TINY = ((2, 3), (2, 4, 8), 4, 16, 256)
+PEER_DIMENSION = 4
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Train what is missing, and print losses and times."""
+    device = "cpu" if arguments.interpret else "cuda"
+    if arguments.interpret:
+        os.environ["TRITON_INTERPRET"] = "1"
+        if not arguments.tiny:
+            raise SystemExit("--interpret is for --tiny: everything else would take weeks")
+    found = machine(start("blocked", device, "default"))
+    print(describe(found))
+    if (lack := _lack(device, found)) is not None:
+        print(f"unmeasured: {lack}")
+        print("on a machine with a GPU: python benchmarks/sae_sweep.py --figure3 --store FOLDER")
+        return
+    from scaling_theory import sae
+
+    sizes = TINY if arguments.tiny else PAPER
+    panels = {name: _specs(name, *sizes) for name in PANELS}
+    specs = [spec for panel in PANELS for spec in panels[panel]]
+    clock = Clock(arguments.store)
+    timer = threading.Timer(60.0 * arguments.minutes, os.kill, (os.getpid(), signal.SIGINT))
+    timer.daemon = True
+    try:
+        timer.start()
+        table = sae.train(specs, arguments.store, device, "triton", keep_weights=False)
+    except KeyboardInterrupt:
+        clock.note()
+        print(f"stopped after {clock.pieces[-1]:.1f} s; the same command goes on from there")
+        return
+    finally:
+        timer.cancel()
+    clock.note()
+    table.insert(0, "panel", [panel for panel in PANELS for _ in panels[panel]])
+    table.insert(1, "dimension", [spec.data.dimension for spec in specs])
+    print(f"path {', '.join(sorted(set(table['path'])))}, {len(table)} SAEs of {sizes[2]} steps\n")
+    rows = [_row(panel, d, part) for (panel, d), part in table.groupby(["panel", "dimension"])]
+    rows.sort(key=lambda row: (PANELS.index(row["panel"]), row["dimension"]))
+    _print(rows, sizes[1])
+    total = sum(clock.pieces)
+    training = float(table["seconds"].sum())
+    pieces = f"{len(clock.pieces)} piece{'s' * (len(clock.pieces) != 1)}"
+    print(f"\n{total:.1f} s in all, in {pieces} (longest {max(clock.pieces):.1f} s); ", end="")
+    print(f"of these {training:.1f} s in steps and what they draw")
+    peer = _peer(device, sizes, arguments.peer_steps, rows)
+    if arguments.json is not None:
+        said = {"machine": found, "pieces": clock.pieces, "seconds": total, "training": training}
+        said |= {"rows": rows, "peer": peer, "preset": "tiny" if arguments.tiny else "paper"}
+        arguments.json.write_text(json.dumps(said, indent=1) + "\n")
+
+
+class Clock:
+    """Seconds of each piece, kept beside the runs that it trained."""
+
+    def __init__(self, store: Path | None) -> None:
+        self._file = None if store is None else store.with_name(f"{store.name}_pieces.json")
+        known = self._file is not None and self._file.exists()
+        self.pieces: list[float] = json.loads(self._file.read_text()) if known else []
+
+    def note(self) -> None:
+        """Note that a piece ends here."""
+        self.pieces.append(time.perf_counter() - BEGAN)
+        if self._file is not None:
+            self._file.write_text(json.dumps(self.pieces) + "\n")
+
+
+def _lack(device: str, found: dict[str, Any]) -> str | None:
+    """What is missing to measure, if anything."""
+    if "error" in found:
+        return str(found["error"])
+    import torch
+
+    from scaling_theory.sae.gpu import missing
+
+    return missing(torch.device(device))
+
+
+def _specs(
+    panel: str, dimensions: Any, widths: Any, steps: int, batch_size: int, evaluation: int
+) -> list[Any]:
+    from scaling_theory import sae
+
+    manifold = {"spheres": sae.Sphere, "shells": sae.Shell}[panel]
+    options = {"steps": steps, "batch_size": batch_size, "evaluation": evaluation}
+    return [
+        sae.RunSpec(manifold(d), sae.ReLU(L1), n, 0, **options) for d in dimensions for n in widths
+    ]
+
+
+def _row(panel: str, dimension: int, part: Any) -> dict[str, Any]:
+    return {
+        "panel": panel,
+        "dimension": int(dimension),
+        "seconds": float(part["seconds"].sum()),
+        "losses": dict(zip(map(int, part["width"]), map(float, part["loss"]), strict=True)),
+        "dead": int(part["dead"].sum()),
+    }
+
+
+def _print(rows: list[dict[str, Any]], widths: tuple[int, ...]) -> None:
+    """Losses at some of the widths."""
+    some = widths if len(widths) < 8 else widths[1::2]
+    head = "".join(f"{f'n = {n}':>11}" for n in some)
+    print(f"{'panel':>8}{'d':>3}{'seconds':>9}{head}{'dead':>7}")
+    for row in rows:
+        losses = "".join(f"{row['losses'][n]:>11.5f}" for n in some)
+        print(
+            f"{row['panel']:>8}{row['dimension']:>3}{row['seconds']:>9.2f}{losses}{row['dead']:>7}"
+        )
+
+
+def _peer(
+    device: str, sizes: Any, steps: int, rows: list[dict[str, Any]]
+) -> dict[str, float] | None:
+    """Time a loop in PyTorch on the spheres of one dimension, beside our own for the same runs."""
+    dimension = PEER_DIMENSION if PEER_DIMENSION in sizes[0] else sizes[0][0]
+    own = next(r["seconds"] for r in rows if (r["panel"], r["dimension"]) == ("spheres", dimension))
+    if steps == 0 or own == 0.0:
+        return None
+    each = []
+    for width in sizes[1]:
+        loop = Loop(Case(dimension, width, sizes[3], device))
+        loop.advance(3)
+        took = []
+        for _ in range(3):
+            synchronise(device)
+            began = time.perf_counter()
+            loop.advance(steps)
+            synchronise(device)
+            took.append((time.perf_counter() - began) / steps)
+        each.append(statistics.median(took))
+    all_steps = sizes[2] * sum(each)
+    print(
+        f"spheres in d = {dimension}, all widths: {own:.2f} s here; a loop in PyTorch would take "
+        f"{all_steps:.2f} s, by {steps} steps of each: {all_steps / own:.2g} times as long"
+    )
+    return {"dimension": dimension, "own_seconds": own, "loop_seconds": all_steps}
