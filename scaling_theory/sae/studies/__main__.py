@@ -1,9 +1,9 @@
 """Print the numbers of superposed features: ``python -m scaling_theory.sae.studies``.
 
-Name topics to choose: recipes discovery decomposition families. The first three train: recipes and
-decomposition for minutes, discovery for up to an hour; it is printed only where it is named.
-families reads what is stored with the package; ``families --train`` trains it again, into
-runs/families, for tens of minutes (Ctrl-C keeps what is done, the same command goes on).
+Name topics to choose: recipes discovery decomposition families recovery follow tiling. The first
+three train: recipes and decomposition for minutes, discovery for up to an hour; it is printed only
+where it is named. The others read what is stored with the package; ``TOPIC --train`` trains it
+again, into runs/TOPIC, for tens of minutes (Ctrl-C keeps what is done, the same command goes on).
 """
 
 from __future__ import annotations
@@ -24,6 +24,22 @@ from scaling_theory.sae.studies.families import (
     train_families,
     trained_families,
 )
+from scaling_theory.sae.studies.follow import (
+    ARCHITECTURES,
+    HELD_OUT,
+    SETTINGS,
+    comparison,
+    discovery_exponents,
+    train_follow,
+    verdicts,
+)
+from scaling_theory.sae.studies.recovery import (
+    level_table,
+    recovery_rows,
+    recovery_table,
+    train_recovery,
+)
+from scaling_theory.sae.studies.tiling import tiling_table, train_tiling
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -31,11 +47,14 @@ def main(arguments: Sequence[str]) -> int:
     torch.set_num_threads(1)  # tensors are small here
     if "--train" in arguments:
         arguments = [argument for argument in arguments if argument != "--train"]
-        if arguments != ["families"]:
-            print(f"--train must be with families alone, got {arguments}", file=sys.stderr)
+        if len(arguments) != 1 or arguments[0] not in _TRAINED:
+            print(
+                f"--train must be with {' or '.join(_TRAINED)} alone, got {arguments}",
+                file=sys.stderr,
+            )
             return 2
         try:
-            train_families(on_row=_said())
+            _TRAINED[arguments[0]](_said())
         except KeyboardInterrupt:
             return 130
     return print_topics(_TOPICS, arguments, __doc__, slow=("discovery",))
@@ -80,11 +99,52 @@ def _families() -> None:
     print(families_table(trained_families()).to_string(index=False, float_format="{:.3f}".format))
 
 
+def _recovery() -> None:
+    rows = recovery_rows()
+    print("512 features in 96 dimensions, hierarchical and correlated; 512 latents, L0 matched;")
+    print("means over seeds of scores over features, latent_f1 over latents (SynthSAEBench)")
+    print(recovery_table(rows).to_string(index=False, float_format="{:.3f}".format))
+    print()
+    print("by place in the tree")
+    print(level_table(rows).to_string(index=False, float_format="{:.3f}".format))
+
+
+def _follow() -> None:
+    found = comparison(settings=(*SETTINGS, *HELD_OUT))
+    print("distances between trained SAEs and the solver; fed: with which curves (the last two")
+    print("settings are held out); means over widths and seeds")
+    print(verdicts(found).to_string(index=False, float_format="{:.3f}".format))
+    print()
+    print("the same by width, means over seeds")
+    keys = ["setting", "architecture", "fed", "width"]
+    by_width = found.drop(columns=["seed"]).groupby(keys, sort=False).mean().reset_index()
+    print(by_width.to_string(index=False, float_format="{:.3f}".format))
+    print()
+    print(f"slopes of ln D(N), {' and '.join(ARCHITECTURES)}")
+    slopes = discovery_exponents(settings=(*SETTINGS, *HELD_OUT))
+    print(slopes.to_string(index=False, float_format="{:.3f}".format))
+
+
+def _tiling() -> None:
+    print("losses over E|x|^2 at 2d and 64d latents; fall from 4d to 64d; excess exponent")
+    print(tiling_table().to_string(index=False, float_format="{:.3f}".format))
+
+
 _TOPICS: dict[str, Callable[[], None]] = {
     "recipes": _recipes,
     "discovery": _discovery,
     "decomposition": _decomposition,
     "families": _families,
+    "recovery": _recovery,
+    "follow": _follow,
+    "tiling": _tiling,
+}
+#: What --train trains.
+_TRAINED: dict[str, Callable[[Callable[[Row], None]], object]] = {
+    "families": lambda on_row: train_families(on_row=on_row),
+    "recovery": lambda on_row: train_recovery(on_row=on_row),
+    "follow": lambda on_row: train_follow(on_row=on_row),
+    "tiling": lambda on_row: train_tiling(on_row=on_row),
 }
 
 if __name__ == "__main__":
