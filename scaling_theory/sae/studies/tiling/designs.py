@@ -34,15 +34,24 @@ MANIFOLDS: Final[Mapping[str, Data]] = MappingProxyType(
         "torus, intensity varies": Intensity(Torus()),
         "ripple 8": Ripple(8, decay=0.0),
         "ripple 8, intensity varies": Intensity(Ripple(8, decay=0.0)),
-        "ripple 8, decaying": Ripple(8),
     }
 )
 #: Widths in units of the dimension d: a basis and its negative have 2 d.
 MULTIPLES: Final = (2, 4, 8, 16, 32, 64)
 SEEDS: Final = (0, 1, 2)
 RECIPE: Final[Mapping[str, Any]] = MappingProxyType({"steps": 5000, "batch_size": 1024})
-#: The widest SAEs are trained so many times longer as well (seed 0): what is still to be gained.
+#: The widest SAEs on shells are trained so many times longer as well (seed 0): what is still to be
+#: gained.
 LONGER: Final = 4
+#: Of architectures with a k, only those that keep latents alive are trained on all manifolds: the
+#: others, and TopK at k = d, on shells and the sphere.
+ON_SHELLS: Final = (
+    "TopK k=d",
+    "BatchTopK k=2",
+    "Matryoshka k=2",
+    "TopK k=1, AuxK",
+    "JumpReLU, dead restart",
+)
 
 
 def architectures(dimension: int) -> dict[str, Architecture]:
@@ -89,15 +98,22 @@ def specs(manifold: str, architecture: str) -> list[RunSpec]:
     ]
 
 
-def longer(manifold: str, architecture: str) -> RunSpec:
-    """The widest SAE of a pair, trained :data:`LONGER` times as long."""
+def longer(manifold: str, architecture: str) -> list[RunSpec]:
+    """The widest SAE of a pair, trained :data:`LONGER` times as long; on shells only."""
+    if not manifold.startswith("shell"):
+        return []
     data = MANIFOLDS[manifold]
     chosen = architectures(data.dimension)[architecture]
     how = {**RECIPE, "remedies": REMEDIES.get(architecture, ())}
     how["steps"] = LONGER * int(RECIPE["steps"])
-    return RunSpec(data, chosen, MULTIPLES[-1] * data.dimension, SEEDS[0], **how)
+    return [RunSpec(data, chosen, MULTIPLES[-1] * data.dimension, SEEDS[0], **how)]
 
 
 def pairs() -> list[tuple[str, str]]:
-    """Every manifold with every architecture."""
-    return [(m, a) for m, data in MANIFOLDS.items() for a in architectures(data.dimension)]
+    """Manifolds and the architectures that are trained on them."""
+    return [
+        (m, a)
+        for m, data in MANIFOLDS.items()
+        for a in architectures(data.dimension)
+        if a not in ON_SHELLS or m.startswith(("shell", "sphere"))
+    ]

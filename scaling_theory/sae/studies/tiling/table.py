@@ -29,7 +29,7 @@ SOLVED: Final = 0.01
 
 def groups() -> list[tuple[dict[str, str], list[RunSpec]]]:
     """(labels, runs), pair by pair."""
-    return [({"manifold": m, "architecture": a}, [*specs(m, a), longer(m, a)]) for m, a in pairs()]
+    return [({"manifold": m, "architecture": a}, [*specs(m, a), *longer(m, a)]) for m, a in pairs()]
 
 
 def train_tiling(stores: Sequence[Path] = (), folder: Path = FOLDER, **how: Any) -> Path:
@@ -48,16 +48,19 @@ def tiling_table(kept: Kept | None = None) -> pd.DataFrame:
     DataFrame
         ``manifold``, ``architecture``, ``dimension`` d.
         ``start``, ``end``: mean loss at 2d and 64d latents over E|x|^2.
-        ``fall``: 1 - L(64d)/L(4d), with ``fall_low``, ``fall_high``, a 95% interval from the seeds.
-        ``shape``: "explained" where L(4d) is below 1% of E|x|^2, so that nothing is left to tile
-        for; "plateau" where the fall is below 5%; else "falls".
+        ``fall``: 1 - L(64d)/L(4d) of the mean losses, with ``fall_low``, ``fall_high``, a 95%
+        interval from the seeds (delta method, Student's t).
+        ``shape``: "explained" where L(2d) or L(4d) is below 1% of E|x|^2, so that nothing is left
+        to tile for; "falls" where the fall is certain to be above 5%, "plateau" where it is certain
+        to be below, else "unclear"; ", dead" is added where more than half of the 64d latents are:
+        then the curve says more of training than of the manifold.
         ``flat_from``: least number of latents from which on the loss is within 5% of that at 64d,
         or within 1% of E|x|^2 of it.
         ``fall`` and exponent are nan where the manifold is explained.
         ``exponent``, ``low``, ``high``: of the excess, L = floor + C n^-b with a free floor, from
         2d latents on, with its 95% interval; ``status`` says where it is not identified.
         ``overlap``: latents that fire together, at 64d. ``dead``: share of dead latents there.
-        ``longer``: by how much the loss at 64d falls when training is four times as long.
+        ``longer``: by how much the loss at 64d falls when training is four times as long (shells).
     """
     import pandas as pd
 
@@ -101,11 +104,13 @@ def _row(manifold: str, architecture: str, kept: Kept) -> dict[str, Any]:
     losses = _losses(runs)
     mean = {n: float(values.mean()) for n, values in losses.items()}
     widest = MULTIPLES[-1] * d
-    falls = np.log(losses[widest] / losses[4 * d])  # by seed: seeds are of whole curves
-    centre, k = float(falls.mean()), falls.size
-    half = float(student.ppf(0.975, k - 1) * falls.std(ddof=1) / math.sqrt(k))
-    fall = -math.expm1(centre)
-    solved = mean[4 * d] < SOLVED
+    ends = (losses[4 * d], losses[widest])
+    centre = math.log(mean[widest] / mean[4 * d])
+    spread = math.hypot(*(v.std(ddof=1) / v.mean() / math.sqrt(v.size) for v in ends))
+    half = float(student.ppf(0.975, sum(v.size - 1 for v in ends))) * spread
+    fall, low, high = -math.expm1(centre), -math.expm1(centre + half), -math.expm1(centre - half)
+    solved = min(mean[2 * d], mean[4 * d]) < SOLVED
+    shape = "falls" if low > PLATEAU else "plateau" if high < PLATEAU else "unclear"
     end = mean[widest]
     flat = [
         n
@@ -114,8 +119,11 @@ def _row(manifold: str, architecture: str, kept: Kept) -> dict[str, Any]:
     ]
     excess = runs.curve().exponents(between=(2 * d, widest)).excess
     last = [row for spec, row in zip(runs.specs, runs.rows, strict=True) if spec.width == widest]
+    dead = float(np.mean([float(r["dead"]) for r in last])) / widest
     if solved:  # nothing is left to fall
-        fall = centre = half = math.nan
+        shape, fall, low, high = "explained", math.nan, math.nan, math.nan
+    elif dead > 0.5:
+        shape += ", dead"
     row: dict[str, Any] = {
         "manifold": manifold,
         "architecture": architecture,
@@ -123,19 +131,18 @@ def _row(manifold: str, architecture: str, kept: Kept) -> dict[str, Any]:
         "start": mean[2 * d],
         "end": end,
         "fall": fall,
-        "fall_low": -math.expm1(centre + half),
-        "fall_high": -math.expm1(centre - half),
-        "shape": "explained" if solved else "plateau" if fall < PLATEAU else "falls",
+        "fall_low": low,
+        "fall_high": high,
+        "shape": shape,
         "flat_from": min(flat),
         "exponent": math.nan if solved else excess.value,
         "low": math.nan if solved else excess.interval[0],
         "high": math.nan if solved else excess.interval[1],
         "status": "explained" if solved else excess.status,
         "overlap": float(np.mean([float(r["overlap"]) for r in last])),
-        "dead": float(np.mean([float(r["dead"]) for r in last])) / widest,
+        "dead": dead,
     }
-    more = longer(manifold, architecture)
-    if kept.has([more]):
+    for more in longer(manifold, architecture):
         same = [
             s for s in specs(manifold, architecture) if (s.width, s.seed) == (widest, more.seed)
         ]
