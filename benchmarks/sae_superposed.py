@@ -36,24 +36,64 @@ def loop(spec: sae.RunSpec) -> Callable[[int], None]:
     """Train as a researcher writes it: parameters, autograd, torch.optim.Adam."""
     generator = torch.Generator().manual_seed(1)
     parameters = [torch.nn.Parameter(v.clone()) for v in sae.Trainer(spec).weights.named().values()]
-    encoder, encoder_bias, decoder, decoder_bias = parameters
+    encoder, encoder_bias, decoder, decoder_bias, *threshold = parameters
+    a = spec.architecture
+    jump, step = straight_through(a.bandwidth) if isinstance(a, sae.JumpReLU) else (None, None)
     adam = torch.optim.Adam(parameters, lr=spec.learning_rate)
 
     def advance(steps: int) -> None:
         for _ in range(steps):
             x = spec.data.sample(spec.batch_size, generator)
-            z = torch.relu(x @ encoder.T + encoder_bias)
-            if isinstance(spec.architecture, sae.TopK):
-                values, at = z.topk(spec.architecture.k, dim=1)
-                z = torch.zeros_like(z).scatter(1, at, values)
-            loss = (x - z @ decoder - decoder_bias).square().sum(1).mean()
-            if isinstance(spec.architecture, sae.ReLU):
-                loss = loss + spec.architecture.l1 * (z * decoder.norm(dim=1)).sum(1).mean()
+            z = x @ encoder.T + encoder_bias
+            if isinstance(a, sae.ReLU):
+                f = torch.relu(z)
+                penalty = a.l1 * (f * decoder.norm(dim=1)).sum(1).mean()
+            elif isinstance(a, sae.JumpReLU):
+                f = jump(z, *threshold)
+                penalty = a.l0 * step(z, *threshold).sum(1).mean()
+            else:
+                values, at = torch.relu(z).topk(a.k, dim=1)
+                f = torch.zeros_like(z).scatter(1, at, values)
+                penalty = 0.0
+            loss = (x - f @ decoder - decoder_bias).square().sum(1).mean() + penalty
             adam.zero_grad()
             loss.backward()
             adam.step()
+            for theta in threshold:
+                theta.data.clamp_(min=0.0)
 
     return advance
+
+
+def straight_through(bandwidth: float) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """JumpReLU and step with the pseudo-derivatives of Rajamanoharan et al. (2024)."""
+
+    def near(z: Any, theta: Any) -> Any:
+        return ((z - theta).abs() < bandwidth / 2).float() / bandwidth
+
+    class Jump(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, z: Any, theta: Any) -> Any:
+            ctx.save_for_backward(z, theta)
+            return z * (z > theta)
+
+        @staticmethod
+        def backward(ctx: Any, grad: Any) -> Any:
+            z, theta = ctx.saved_tensors
+            return grad * (z > theta), -(theta * near(z, theta) * grad).sum(0)
+
+    class Step(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, z: Any, theta: Any) -> Any:
+            ctx.save_for_backward(z, theta)
+            return (z > theta).float()
+
+        @staticmethod
+        def backward(ctx: Any, grad: Any) -> Any:
+            z, theta = ctx.saved_tensors
+            return None, -(near(z, theta) * grad).sum(0)
+
+    return Jump.apply, Step.apply
 
 
 def measure(spec: sae.RunSpec, warm: int, steps: int, repeats: int) -> dict[str, list[float]]:
@@ -86,7 +126,7 @@ def main() -> None:
     for name, manifold, count in cases:
         p = 0.3 * np.arange(1.0, count + 1.0) ** -1.5
         data = sae.Superposition(EmpiricalFrequencies(p), manifold)
-        for architecture in (sae.ReLU(0.1), sae.TopK(2)):
+        for architecture in (sae.ReLU(0.1), sae.JumpReLU(l0=0.1, bandwidth=0.2), sae.TopK(2)):
             for width in widths:
                 spec = sae.RunSpec(data, architecture, width, steps=10**6, batch_size=1024)
                 times = measure(spec, warm, steps, options.repeats)

@@ -11,7 +11,7 @@ The overhead of the store is measured on the same sweep without steps, with and 
 With --figure3: all of a published figure on one GPU, many SAEs in one launch (sae_figure3.py).
 
 Run: python benchmarks/sae_sweep.py [--device cuda] [--quick] [--json FILE]
-     python benchmarks/sae_sweep.py --figure3 [--store FOLDER] [--interpret --tiny]
+     python benchmarks/sae_sweep.py --figure3 --store FOLDER [--interpret --tiny]
 """
 
 from __future__ import annotations
@@ -40,6 +40,8 @@ from sae_step import (
 )
 
 EVALUATION = 65_536
+#: The path on which many runs share launches.
+PATH = "triton"
 IN_MEMORY, STORED, LOOP = "train, in memory", "train, with a store", "PyTorch loop"
 
 
@@ -63,11 +65,12 @@ class Sweep:
 
 @dataclass(frozen=True)
 class Done:
-    """Seconds of the whole sweep, of training alone by run, and final losses by run."""
+    """Seconds of the whole sweep, of training alone by run, final losses and paths by run."""
 
     total: float
     training: list[float]
     losses: list[float]
+    paths: list[str]
 
 
 # ---- in the process of each side -----------------------------------------------------------------
@@ -93,7 +96,8 @@ def package(sweep: Sweep, stored: bool) -> Done:
         began = time.perf_counter()
         table = sae.train(specs, folder if stored else None, sweep.device, progress=False)
         total = time.perf_counter() - began
-    return Done(total, table["seconds"].tolist(), table["loss"].tolist())
+    columns = (table[name].tolist() for name in ("seconds", "loss", "path"))
+    return Done(total, *columns)
 
 
 def loop(sweep: Sweep) -> Done:
@@ -112,7 +116,7 @@ def loop(sweep: Sweep) -> Done:
             batches = max(sweep.evaluation // case.batch_size, 1)
             each = [run.loss(run.sample(case.batch_size)) for _ in range(batches)]
             losses.append(float(torch.stack(each).mean()))
-    return Done(time.perf_counter() - began, training, losses)
+    return Done(time.perf_counter() - began, training, losses, ["loop"] * len(losses))
 
 
 # ---- the table -----------------------------------------------------------------------------------
@@ -158,9 +162,11 @@ def main() -> None:
     finally:
         processes.close()
 
+    path = ", ".join(sorted(set(sides[STORED][0].paths)))
     print(
         f"sphere in d = {sweep.dimension}, {runs} runs of {sweep.steps} steps of "
-        f"{sweep.batch_size}, on {sweep.device}: medians of {repeats} interleaved turns\n"
+        f"{sweep.batch_size}, on {sweep.device}, path {path}: medians of {repeats} interleaved "
+        "turns\n"
     )
     rows = by_width(sweep, sides)
     totals = in_total(sides, runs)
@@ -174,7 +180,7 @@ def main() -> None:
             "sweep": asdict(sweep),
             "repeats": repeats,
             "spin": arguments.spin,
-            "path": own,
+            "path": path,
             "first_run_seconds": first,
             "widths": rows,
             "totals": totals,
@@ -184,7 +190,13 @@ def main() -> None:
 
 
 def by_width(sweep: Sweep, sides: dict[str, list[Done]]) -> list[dict[str, Any]]:
-    """Print and return training seconds and losses of each width, over all its seeds."""
+    """Print and return training seconds and losses of each width, over all its seeds.
+
+    Where runs share launches, seconds of one are a share of the group's by its latents, and say
+    nothing of a width: there are losses alone.
+    """
+    if PATH in sides[STORED][0].paths:
+        return _losses_by_width(sweep, sides)
     print(f"{'':>8}{'seconds of training':^30}{'':>10}{'final loss':^24}".rstrip())
     print(f"{'width':>8}{'package':>15}{'loop':>15}{'ratio':>10}{'package':>12}{'loop':>12}")
     rows = []
@@ -208,6 +220,19 @@ def by_width(sweep: Sweep, sides: dict[str, list[Done]]) -> list[dict[str, Any]]
             f"{width:>8}{took[0]:>15.3f}{took[1]:>15.3f}{took[1] / took[0]:>10.1f}"
             f"{losses[0]:>12.5f}{losses[1]:>12.5f}"
         )
+    return rows
+
+
+def _losses_by_width(sweep: Sweep, sides: dict[str, list[Done]]) -> list[dict[str, Any]]:
+    """Print and return losses of each width, over all its seeds."""
+    print(f"{'':>8}{'final loss':^24}".rstrip())
+    print(f"{'width':>8}{'package':>12}{'loop':>12}")
+    rows = []
+    for i, width in enumerate(sweep.widths):
+        at = slice(i * sweep.seeds, (i + 1) * sweep.seeds)
+        ours, theirs = (statistics.mean(sides[side][0].losses[at]) for side in (STORED, LOOP))
+        rows.append({"width": width, "package_loss": ours, "loop_loss": theirs})
+        print(f"{width:>8}{ours:>12.5f}{theirs:>12.5f}")
     return rows
 
 
@@ -237,7 +262,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--json", type=Path, help="write everything to a file")
     figure = parser.add_argument_group("one figure of a paper on one GPU")
     figure.add_argument("--figure3", action="store_true", help="Michaud et al. (2025), Figure 3")
-    figure.add_argument("--store", type=Path, help="a folder from which the same command goes on")
+    figure.add_argument("--store", type=Path, help="folder of what is done; --tiny has none")
     figure.add_argument("--minutes", type=float, default=7.5, help="most of one piece")
     figure.add_argument("--peer-steps", type=int, default=30, help="0: no loop beside it")
     figure.add_argument("--tiny", action="store_true", help="a few small SAEs: does it run?")

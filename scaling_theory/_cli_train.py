@@ -151,8 +151,8 @@ def _client(backend: str | None, scheduler: str | None) -> Iterator[None]:
     """Connect to Dask's scheduler for a while, where one is named."""
     if (backend == "dask") != (scheduler is not None):
         raise click.UsageError(
-            f"--scheduler goes with --backend dask, got --backend {backend} and --scheduler "
-            f"{scheduler}"
+            f"--backend dask and --scheduler ADDRESS go together, got --backend {backend} and "
+            f"--scheduler {scheduler}"
         )
     if scheduler is None:
         yield

@@ -169,7 +169,7 @@ def test_superposed(tmp_path):
     file = tmp_path / "superposed.json"
     out = run("sae_superposed.py", "--json", file)
     rows = json.loads(file.read_text())
-    assert [row["architecture"] for row in rows] == ["ReLU", "TopK"]
+    assert [row["architecture"] for row in rows] == ["ReLU", "JumpReLU", "TopK"]
     for row in rows:
         assert set(row["milliseconds"]) == {"sparse", "blocked", "loop"}
         assert min(row["milliseconds"].values()) > 0.0

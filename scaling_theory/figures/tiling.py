@@ -31,7 +31,6 @@ STYLES = {
     "TopK k=1, AuxK": ("#8F3D00", "v", "-."),
     "TopK k=2, AuxK": ("#F5C542", "D", "-."),
     "BatchTopK k=2, AuxK": ("#CC79A7", ">", "-."),
-    "Matryoshka k=2, AuxK": ("#7FD1B9", "X", "-."),
     "JumpReLU, dead restart": ("#8FD0F5", "2", "-."),
 }
 

@@ -1,24 +1,28 @@
-"""One function over many items on other processes, as joblib knows them.
+"""One function over many items on other processes.
 
 - ``"loky"``: processes of this machine; they are joblib's own.
 - ``"dask"``: the workers of the current ``distributed.Client``, on whatever machines.
 - Any other name that is registered with joblib (``"ray"``, ``"multiprocessing"``, ...) as it is.
+
+Dask's client is told directly: joblib's backend pickles on the client's event loop, where an error
+is logged and the sweep waits for ever, and does not call back for tasks that Dask gives up.
 
 A worker that dies takes what it was doing with it, no more: Dask gives that to another worker, and
 so do we where the pool itself is broken (loky), or where Dask gives a task up because several
 workers died with it. Such items are tried once more at the end, each alone, so that one that kills
 its worker is told from those that only were beside it. What comes out then is :class:`Lost`.
 
-Functions and items are pickled, within one's own cluster.
+Functions and items are pickled, within one's own cluster; :func:`packed` does it where an error can
+still be told.
 """
 
 from __future__ import annotations
 
 import contextlib
+import pickle
 import sys
 import tempfile
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from concurrent.futures import CancelledError
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +36,11 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 _LOKY, _DASK = "loky", "dask"
+#: Backends of joblib that are threads of this process: nothing is pickled.
+_HERE = ("sequential", "threading")
+#: Seconds between two looks at whether the Dask client is still there.
+_LOOK = 0.1
+_GONE = "the Dask client was closed, or lost its scheduler; results that came before are kept"
 _INSTALL = "pip install 'scaling-theory[cluster]'"
 
 
@@ -99,7 +108,7 @@ def check(backend: Any, workers: Any, threads: Any) -> None:
         raise ValueError(
             f"workers must be None with backend='dask', whose client has them, got {workers!r}"
         )
-    _backend(backend)
+    _known(backend)
 
 
 def spread(
@@ -130,15 +139,43 @@ def spread(
     Close the generator (``contextlib.closing``) to cancel what is not finished.
     """
     waiting, suspects = dict(enumerate(items)), {}
+
+    def together(some: dict[int, T]) -> Generator[tuple[int, R | Lost], None, None]:
+        if backend == _DASK:
+            return _on_dask(function, some)
+        return _by_joblib(function, some, backend, workers)
+
     while waiting:
-        for index, result in _together(function, dict(waiting), backend, workers):
+        for index, result in together(dict(waiting)):
             item = waiting.pop(index)
             if isinstance(result, Lost):
                 suspects[index] = item
             else:
                 yield index, result
     for index, item in suspects.items():
-        yield from _together(function, {index: item}, backend, workers)
+        yield from together({index: item})
+
+
+def packed(item: Any, backend: str) -> Any:
+    """Return an item as bytes, with the definitions of what is not in an installed module.
+
+    Where the backend has threads of this process, it is returned as it is.
+
+    Raises
+    ------
+    Exception
+        What pickling it raises: many kinds.
+    """
+    if backend in _HERE:
+        return item
+    import cloudpickle  # Dask's own
+
+    return cloudpickle.dumps(item)
+
+
+def unpacked(item: Any) -> Any:
+    """Return what :func:`packed` was given, on a worker."""
+    return pickle.loads(item) if isinstance(item, bytes) else item
 
 
 @contextlib.contextmanager
@@ -159,7 +196,7 @@ class _Cancelled(BaseException):
     """Thrown into joblib's generator, which then cancels without a warning."""
 
 
-def _together(
+def _by_joblib(
     function: Callable[[T], R], items: Mapping[int, T], backend: str, workers: int | None
 ) -> Generator[tuple[int, R | Lost], None, None]:
     """One round; where the pool breaks, it ends with a Lost for what was begun."""
@@ -171,13 +208,8 @@ def _together(
         if backend == _LOKY:
             begun = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="scaling_theory")))
             options["max_nbytes"] = None  # arrays travel in the pickle, not as files
-        elif backend == _DASK:
-            options["pre_dispatch"] = "all"  # what is queued is the scheduler's to hand out
         parallel = joblib.Parallel(
-            backend=_backend(backend),
-            return_as="generator_unordered",
-            batch_size=1,
-            **options,
+            backend=backend, return_as="generator_unordered", batch_size=1, **options
         )
         done = set()
         results = parallel(joblib.delayed(_call)(function, i, x, begun) for i, x in items.items())
@@ -204,17 +236,19 @@ def _call(function: Callable[[T], R], index: int, item: T, begun: Path | None) -
     return index, function(item)
 
 
-def _backend(name: str) -> Any:
-    """Return what joblib takes as a backend."""
+def _known(name: str) -> None:
+    """Refuse a backend that joblib does not know."""
     try:
+        import cloudpickle  # noqa: F401
         import joblib
     except ImportError as error:
-        raise ImportError(f"backend={name!r} needs joblib: {_INSTALL}") from error
+        raise ImportError(f"backend={name!r} needs {error.name}: {_INSTALL}") from error
     if name == _DASK:
-        return _dask()
+        _client()
+        return
     try:
         with joblib.parallel_config(backend=name):
-            return name
+            pass
     except ValueError as error:
         raise ValueError(
             f"backend must be None, 'loky', 'dask' or another that joblib knows, got {name!r}: "
@@ -222,56 +256,88 @@ def _backend(name: str) -> Any:
         ) from error
 
 
-def _dask() -> Any:
-    """The Dask backend of joblib on the current client, which outlives tasks that kill workers."""
+# ---- Dask ---------------------------------------------------------------------------------------
+
+
+def _on_dask(
+    function: Callable[[T], R], items: Mapping[int, T]
+) -> Generator[tuple[int, R | Lost], None, None]:
+    """One round on the current client, whose scheduler has all at once, in their order."""
+    import dask
+
+    client = _client()
+    futures: dict[Any, int] = {}
+    with _seceded():
+        try:
+            # a run goes to one worker once, however large its checkpoint is
+            with dask.config.set({"distributed.admin.large-graph-warning-threshold": "1 TiB"}):
+                for index, item in items.items():
+                    futures[client.submit(function, item, pure=False)] = index
+            for future, result in _as_they_come(client, list(futures)):
+                index = futures.pop(future)  # so that the workers let go of the result
+                yield index, _of(future, result)
+        finally:
+            if client.status == "running":
+                client.cancel(list(futures))
+
+
+def _as_they_come(client: Any, futures: list[Any]) -> Iterator[tuple[Any, Any]]:
+    """Futures and their results; Dask's own iterator waits for ever for a client that is gone."""
+    from distributed import as_completed
+
+    left, named = len(futures), {"with_results": True, "raise_errors": False}
+    coming: Any = as_completed(futures, **named)  # type: ignore[no-untyped-call]
+    futures.clear()
+    for _ in range(left):
+        while not coming.has_ready():
+            if client.status in ("closing", "closed"):
+                raise ConnectionError(_GONE)
+            with coming.thread_condition:
+                coming.thread_condition.wait(_LOOK)
+        yield next(coming)
+
+
+def _of(future: Any, result: Any) -> Any:
+    """What came of a task; its error is raised."""
+    from distributed import KilledWorker
+
+    if future.status == "finished":
+        return result
+    if future.status != "error":
+        raise ConnectionError(_GONE)
+    _, error, traceback = result
+    if isinstance(error, KilledWorker):
+        return Lost(f"the workers that ran it died: {error}")
+    raise error.with_traceback(traceback)
+
+
+@contextlib.contextmanager
+def _seceded() -> Iterator[None]:
+    """Where this is a task of Dask's itself, another may have its thread while it waits."""
+    from distributed import rejoin, secede
+
+    try:
+        secede()  # type: ignore[no-untyped-call]
+    except ValueError:  # no task
+        yield
+        return
+    try:
+        yield
+    finally:
+        rejoin()  # type: ignore[no-untyped-call]
+
+
+def _client() -> Any:
+    """Return the current client."""
     try:
         import distributed
-        from joblib._dask import DaskDistributedBackend
     except ImportError as error:
         raise ImportError(f"backend='dask' needs dask and distributed: {_INSTALL}") from error
     try:
-        client = distributed.get_client()
+        return distributed.get_client()
     except ValueError as error:
         raise ValueError(
             "backend='dask' needs a client: make one before, with client = distributed.Client() "
             "for processes of this machine or distributed.Client('tcp://host:8786') for a "
             "scheduler that runs"
         ) from error
-
-    @final
-    class Backend(DaskDistributedBackend):  # type: ignore[misc]
-        """Calls back for tasks that Dask gives up too, cancels what runs, and waits for workers.
-
-        joblib's own waits for ever where Dask says ``KilledWorker``: it calls back for results
-        alone. It lets go of what it cancels when the backend is collected, and computes in this
-        process where there is one worker thread, as there may be while others start again.
-        """
-
-        def effective_n_jobs(self, n_jobs: int) -> int:
-            return max(2, int(sum(self.client.ncores().values())))
-
-        def submit(self, func: Any, callback: Any = None) -> Any:
-            ((_, (_, index, *_), _),) = func.items
-            future = super().submit(func, lambda _: None)
-            future.add_done_callback(lambda done: callback((index, done)))
-            return future
-
-        def retrieve_result_callback(self, out: Any) -> Any:
-            index, done = out
-            try:
-                return super().retrieve_result_callback(done.result())
-            except distributed.KilledWorker as error:
-                return [(index, Lost(f"the workers that ran it died: {error}"))]
-            except CancelledError as error:
-                raise ConnectionError(
-                    "the Dask client was closed, or lost its scheduler; results that came before "
-                    "are kept"
-                ) from error
-
-        def abort_everything(self, ensure_ready: bool = True) -> None:
-            if self.client.status == "running":
-                with self.waiting_futures.lock:
-                    futures = list(self.waiting_futures.futures)
-                self.client.cancel(futures)
-
-    return Backend(client=client)

@@ -45,7 +45,8 @@ def gates_of(
             child = int(below[np.argmax(loadings[below].any(axis=1))])
             raise ValueError(
                 f"correlation must have loadings of 0 for exclusive siblings, whose choice depends "
-                f"on nothing but their parent, got others for rank {child + 1}"
+                f"on nothing but their parent, got others for rank {child + 1}; "
+                f"Correlation(rank, strength) leaves them out by itself"
             )
         loadings = loadings.copy()
         loadings[below] = 0.0

@@ -9,7 +9,7 @@ their probabilities, which is p_i: exactly, whatever the loadings.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any, final
 
@@ -26,8 +26,10 @@ OFTEN = 0.125
 #: Gates with loadings that are open less often than this are drawn in float64, whose normal numbers
 #: have tails.
 _FINE = 2.0**-10
-#: Most numbers drawn, or pairs looked at, at once.
+#: Most numbers drawn at once.
 _NUMBERS = 2**20
+#: Pairs of features looked at at once: few enough to stay in a cache.
+_PAIRS = 2**17
 #: Rounding that sums of probabilities may be off by, relative.
 _ROUNDING = 1e-12
 
@@ -116,6 +118,9 @@ class Forest:
                 )
         return cls(p, np.minimum(conditional, 1.0), parent, depth, exclusive, loadings)
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {each.name: getattr(self, each.name) for each in fields(self)}  # nothing cached
+
     # ---- samples ----------------------------------------------------------------------------
 
     def draw(self, count: int, generator: torch.Generator) -> Found:
@@ -146,13 +151,14 @@ class Forest:
         loaded = here & self.loadings.any(axis=1)
         found: list[Found] = []
         if factors is not None:
+            gates = self._gates(device)
             for fine in (False, True):
                 at = np.flatnonzero(loaded & ((self.p < _FINE) == fine))
                 kind = torch.float64 if fine else torch.float32
                 wide = factors.to(kind)
                 for some in np.array_split(at, max(1, -(-at.size * count // _NUMBERS))):
                     index = torch.tensor(some, device=device)
-                    level, own, left = (v[index].to(kind) for v in self._gates(device))
+                    level, own, left = (v[index].to(kind) for v in gates)
                     limit = (level[:, None] - own @ wide.T) / left[:, None]
                     shape = limit.shape
                     e = torch.randn(shape, generator=generator, device=device, dtype=kind)
@@ -248,31 +254,39 @@ class Forest:
 
     # ---- probabilities ----------------------------------------------------------------------
 
-    def covariances(self, rows: Ints) -> Floats:
-        """P(i and j) - P(i) P(j) of some features i with all features j: (rows, features).
+    def covariances(self, rows: Ints, columns: Ints) -> Floats:
+        """P(i and j) - P(i) P(j) of some features i with some features j: (rows, columns).
 
         P(i and j) is the product over depths of what the gates of i's and j's ancestors there
         (themselves included) do together: q where they are the same, the bivariate normal
         probability where they differ, 0 for exclusive siblings, q of the one where the other has
         no ancestor so deep.
         """
-        together = np.ones((rows.size, self.p.size))
-        for depth in range(int(self.depth.max()) + 1):
-            line = self._lines[depth]
-            a, b = line[rows][:, None], line[None, :]
-            q = np.append(self.conditional, 1.0)  # -1: nobody
-            gate = q[a] * q[b]
-            gate = np.where((a == b) & (a >= 0), q[a], gate)
-            both = (a != b) & (a >= 0) & (b >= 0)
+        together = np.ones((rows.size, columns.size))
+        q = np.append(self.conditional, 1.0)  # -1: nobody
+        for depth, line in enumerate(self._lines):
+            i, j = line[rows], line[columns]
+            a, b = i[:, None], j[None, :]
+            gate = np.outer(q[i], q[j])
             if depth and self.exclusive:
-                gate[both & (self.parent[a] == self.parent[b])] = 0.0
-            elif self.loadings[self.depth == depth].any():
-                rho = self.loadings[line[rows]] @ self.loadings[line].T
-                at = np.nonzero(both & (rho != 0.0))
-                i, j = line[rows][at[0]], line[at[1]]
-                gate[at] += excess(self._levels[i], self._levels[j], rho[at])
-            together *= gate
-        return together - np.outer(self.p[rows], self.p)
+                gate[(a >= 0) & (b >= 0) & (self.parent[a] == self.parent[b])] = 0.0
+            else:
+                some, others = (np.flatnonzero((v >= 0) & self._loaded[v]) for v in (i, j))
+                if some.size and others.size:
+                    i, j = i[some], j[others]
+                    rho = self.loadings[i] @ self.loadings[j].T
+                    rho[i[:, None] == j] = 0.0  # the same gate, see below
+                    more = excess(self._levels[i][:, None], self._levels[j], rho)
+                    if more.shape == gate.shape:
+                        gate += more
+                    else:
+                        gate[np.ix_(some, others)] += more
+            together *= np.where((a == b) & (a >= 0), q[a], gate)
+        return together - np.outer(self.p[rows], self.p[columns])
+
+    @cached_property
+    def _loaded(self) -> Any:
+        return self.loadings.any(axis=1)
 
     @cached_property
     def _lines(self) -> list[Ints]:
@@ -287,7 +301,7 @@ class Forest:
 
     def blocks(self) -> list[Ints]:
         """Features in blocks for :meth:`covariances`."""
-        size = max(1, _NUMBERS // self.p.size)
+        size = max(1, _PAIRS // self.p.size)
         return np.array_split(np.arange(self.p.size), -(-self.p.size // size))
 
 

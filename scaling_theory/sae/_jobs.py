@@ -43,9 +43,6 @@ class Keeper(Protocol):
 class Job:
     """A run to be trained on another process.
 
-    A dataclass, and not a tuple, for a reason: joblib sends what it knows to be large ahead, to one
-    worker, and what that one held is lost with it.
-
     Attributes
     ----------
     spec, device, path, keep_weights, threads
@@ -83,9 +80,16 @@ def elsewhere(
     have: Callable[[Row], None],
     failures: list[tuple[RunSpec, str]],
 ) -> None:
-    """Train runs on other processes, longest first, and keep what comes of each as it comes."""
+    """Train runs on other processes, longest first, and keep what comes of each as it comes.
+
+    Raises
+    ------
+    ValueError
+        If a run can't be pickled: before any is begun.
+    """
     jobs = sorted(jobs, key=lambda job: job.spec.steps * _work(job.spec), reverse=True)
-    with contextlib.closing(_cluster.spread(_do, jobs, backend, workers)) as results:
+    parcels = [_packed(job, backend) for job in jobs]
+    with contextlib.closing(_cluster.spread(_do, parcels, backend, workers)) as results:
         for index, result in results:
             spec = jobs[index].spec
             with Interrupt():  # Ctrl-C cancels while we wait, but waits while a row is stored
@@ -103,10 +107,21 @@ def elsewhere(
                     have(row)
 
 
-def _do(job: Job) -> tuple[Row, dict[str, Any]] | str | _cluster.Lost:
+def _packed(job: Job, backend: str) -> Any:
+    try:
+        return _cluster.packed(job, backend)
+    except Exception as error:  # whatever the user's classes raise
+        raise ValueError(
+            f"specs must be picklable, with what their classes use, for backend={backend!r}; run "
+            f"{job.spec.key} of {job.spec.data!r}, {job.spec.architecture!r} is not: {error}"
+        ) from error
+
+
+def _do(parcel: Any) -> tuple[Row, dict[str, Any]] | str | _cluster.Lost:
     """Train one run, on a worker: its row and arrays, or why it failed."""
     from scaling_theory.sae import sweep  # which imports this module
 
+    job: Job = _cluster.unpacked(parcel)
     memory, stop = sweep._Memory(job.begun, job.file), _cluster.GivenUp()
     one = (job.spec, job.device, job.path, memory, math.inf, job.keep_weights)
     with _cluster.limited(job.threads), progress_bar([], False) as bar:

@@ -17,7 +17,7 @@ and from 1 where they are ranks; feature i has rank i + 1.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from itertools import pairwise
 from typing import Any, Literal, final
@@ -130,6 +130,11 @@ class Superposition(Data):
     only. Features with p_i above 1/8 are drawn one uniform number a cell, which is faster there
     (and rounds p_i to 2^-24), and roots with loadings one normal number a cell; children are drawn
     where their parent is active.
+
+    Two more roundings. Gates of roots with loadings are drawn in float32 where p_i is at least
+    2^-10, which moves p_i by about 2^-24; rarer ones in float64, whose normal numbers have tails.
+    And the shares of exclusive siblings are cut out of [i, i + 1) for the parent i, counted from 0,
+    so that about 53 - log2(i) bits of them are left.
     """
 
     frequencies: Frequencies
@@ -178,6 +183,10 @@ class Superposition(Data):
 
     def __hash__(self) -> int:
         return hash(text_of(self))
+
+    def __getstate__(self) -> dict[str, Any]:
+        # what is cached stays here: frames are views, each pickled with the whole basis
+        return {each.name: getattr(self, each.name) for each in fields(self)}
 
     def __repr__(self) -> str:
         sizes = np.bincount(self._group)
@@ -264,8 +273,10 @@ class Superposition(Data):
     def together(self, first: Any, second: Any) -> Floats:
         """P(i and j): probabilities that two ranks are active together, shape (k,) each -> (k,).
 
-        Exact: from p, from bivariate normal probabilities where gates are correlated, and 0 for
-        exclusive siblings. A rank with itself has p_i.
+        From p, from bivariate normal probabilities where gates are correlated, and 0 for exclusive
+        siblings; a rank with itself has p_i. Nothing is drawn: probabilities are off by rounding,
+        and by about 1e-12 where gates have correlations up to 0.999 in size. They never leave
+        [max(0, p_i + p_j - 1), min(p_i, p_j)], where rounding alone would put some.
 
         Raises
         ------

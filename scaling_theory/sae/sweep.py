@@ -34,7 +34,7 @@ from scaling_theory.sae.kernels import choose_path
 from scaling_theory.sae.runs import Runs
 from scaling_theory.sae.spec import RunSpec
 from scaling_theory.sae.store import RUN_COLUMNS, Store
-from scaling_theory.sae.trainer import Trainer, TrainingFailed
+from scaling_theory.sae.trainer import Trainer, TrainingFailed, device_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -263,6 +263,8 @@ def _train(
         with keeper.writing():
             look_up()  # another process may have been writing
             pending = [spec for key, spec in distinct.items() if key not in rows]
+            if pending and str(_named(device)) != "cpu" and backend is None:
+                device_of(device)  # before its kernels are asked for
             for spec in pending:  # fail before the work, not after it
                 _check(spec, device, path, keeper, grouped=backend is None)
             enabled = sys.stderr.isatty() if progress is None else progress
@@ -366,10 +368,7 @@ def _together(
 
 def _check(spec: RunSpec, device: str, path: str, keeper: Store | _Memory, grouped: bool) -> None:
     """Refuse a path that can't train a run, and a checkpoint that would go on to other numbers."""
-    try:
-        on = torch.device(device)
-    except (RuntimeError, TypeError):
-        raise ValueError(f"device must be auto, cpu, cuda, cuda:1, ..., got {device!r}") from None
+    on = _named(device)
     if grouped and takes(spec, on, path):
         chosen = PATH
     else:
@@ -379,11 +378,21 @@ def _check(spec: RunSpec, device: str, path: str, keeper: Store | _Memory, group
     if (found := keeper.checkpoint(spec)) is None:
         return
     for name, value in now.items():
-        if found[1][name] != value:
+        was = found[1][name]
+        if was != value:
+            # only this process trains many runs in one launch
+            alone = "train it without backend; " if was == PATH and not grouped else ""
             raise ValueError(
-                f"{name} must be {found[1][name]!r}, on which run {spec.key} was stopped, got "
-                f"{value!r}; deleting {keeper.checkpoint_file(spec)} starts it over"
+                f"{name} must be {was!r}, on which run {spec.key} was stopped, got {value!r}; "
+                f"{alone}deleting {keeper.checkpoint_file(spec)} starts it over"
             )
+
+
+def _named(device: str) -> torch.device:
+    try:
+        return torch.device(device)
+    except (RuntimeError, TypeError):
+        raise ValueError(f"device must be auto, cpu, cuda, cuda:1, ..., got {device!r}") from None
 
 
 def _row(spec: RunSpec, trainer: Trainer | Member, resumed: int) -> Row:

@@ -3,6 +3,7 @@
 import os
 import pickle
 import signal
+import subprocess
 import sys
 import threading
 from dataclasses import dataclass, field
@@ -47,6 +48,8 @@ SPECS = [
 ][:64]
 #: Autograd: nothing is compiled.
 REFERENCE = {"path": "reference", "progress": False}
+#: Seconds that a test may take, on a busy machine.
+DEADLINE = 300
 ENDLESS = RunSpec(Sphere(2), ReLU(), 4, steps=10**9, **SMALL)
 
 
@@ -57,14 +60,35 @@ def _one_thread():
         yield
 
 
+@pytest.fixture(autouse=True)
+def _deadline():
+    """What waits for ever fails: some runs here have no end of their own."""
+
+    def late(*_):
+        raise TimeoutError(f"not done after {DEADLINE} s")
+
+    before = signal.signal(signal.SIGALRM, late)
+    signal.alarm(DEADLINE)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
+
+
 @pytest.fixture(scope="module")
-def client():
+def cluster():
     """Two worker processes of one thread each."""
     with (
-        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,
+        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as cluster,
         Client(cluster) as client,
     ):
         yield client
+
+
+@pytest.fixture
+def client(cluster):
+    """Its client; both workers are there, whoever died before."""
+    cluster.wait_for_workers(2, timeout=60)
+    return cluster
 
 
 @cache
@@ -144,7 +168,6 @@ def test_a_run_that_kills_its_workers_fails_alone(client, monkeypatch):
     # One death is enough here to give a task up, innocent ones beside it too: those are tried again
     monkeypatch.setattr(client.cluster.scheduler, "allowed_failures", 0)
     assert "the workers that ran it died" in dead_run_among(SPECS[:8], backend="dask")
-    client.wait_for_workers(2, timeout=60)
 
 
 @pytest.mark.slow
@@ -203,6 +226,22 @@ def test_a_client_that_is_closed(client):
     ):
         train([SPECS[0], ENDLESS], backend="dask", on_row=leave, progress=False)
     assert client.submit(abs, -3).result(timeout=60) == 3
+
+
+def test_a_scheduler_that_dies(client, tmp_path):
+    """It is said at once, and not when the client has given up to find it again."""
+    file, rows = tmp_path / "scheduler.json", []
+    command = [sys.executable, "-m", "distributed.cli.dask_scheduler"]
+    command += ["--port", "0", "--no-dashboard", "--scheduler-file", str(file)]
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as scheduler:
+        try:
+            with Client(scheduler_file=str(file), timeout=20, set_as_default=False) as other:
+                threading.Timer(1.0, scheduler.kill).start()  # nobody works there
+                with other.as_current(), pytest.raises(ConnectionError, match="lost its scheduler"):
+                    train([ENDLESS], backend="dask", on_row=rows.append, progress=False)
+        finally:
+            scheduler.kill()
+    assert rows == []
 
 
 def test_ctrl_c_while_a_row_is_stored(tmp_path):
@@ -341,6 +380,61 @@ class Half(Architecture):
 """
 
 
+@dataclass(frozen=True)
+class Locked(Data):
+    """What its class uses can't be sent."""
+
+    dimension: int = field(default=2, init=False)
+    _lock: object = field(default_factory=threading.Lock, compare=False, repr=False)
+
+    @property
+    def magnitude(self):
+        return 1.0
+
+    def sample(self, count, generator):
+        return torch.rand(count, 2, generator=generator)
+
+
+@pytest.mark.parametrize("backend", ["dask", "loky"])
+def test_what_cannot_be_sent_is_said_at_once(client, backend):
+    locked = RunSpec(Locked(), ReLU(), 4, steps=5, **SMALL)
+    said = rf"^specs must be picklable, .*{backend!r}; run {locked.key} of Locked\(.* can.*pickle"
+    with pytest.raises(ValueError, match=said):
+        train([SPECS[0], locked], backend=backend, **REFERENCE)
+    table = train([locked], backend="threading", **REFERENCE)  # nothing has to be sent
+    assert table["key"].tolist() == [locked.key]
+
+
+def test_a_large_checkpoint_is_sent_without_a_word(client, tmp_path):
+    """Dask warns of tasks above 10 MB; warnings are errors here."""
+    spec = RunSpec(Sphere(512), ReLU(), 1500, steps=2, batch_size=4, evaluation=16)
+    store, trainer = Store(tmp_path), sae.Trainer(spec, path="reference")
+    trainer.advance(1)
+    with store.writing():
+        notes = {"device": "cpu", "path": "reference", "resumed": 0}
+        store.save_checkpoint(spec, trainer.state(), notes)
+    assert store.checkpoint_file(spec).stat().st_size > 11e6
+    table = train([spec], store, backend="dask", keep_weights=False, **REFERENCE)
+    assert table["resumed"].tolist() == [1]
+
+
+def test_what_dask_says_while_tasks_are_submitted_is_raised(client, monkeypatch):
+    submit = Client.submit
+
+    def failing(self, function, parcel, **named):
+        if self.futures:  # not the first
+            raise RuntimeError("not today")
+        return submit(self, function, parcel, **named)
+
+    monkeypatch.setattr(Client, "submit", failing)
+    with pytest.raises(RuntimeError, match="not today"):
+        train([ENDLESS, SPECS[0]], backend="dask", progress=False)
+    monkeypatch.undo()
+    futures = [client.submit(abs, n, workers=[who]) for n, who in enumerate(client.nthreads())]
+    for n, future in enumerate(futures):  # the first was cancelled
+        assert future.result(timeout=60) == n
+
+
 def test_the_command_line_has_dask_too(client, ask):
     options = ["train", "--manifold", "circle", "--widths", "2,4", "--steps", 10]
     options += ["--batch-size", 64]
@@ -355,7 +449,7 @@ def test_the_command_line_has_dask_too(client, ask):
 @pytest.mark.parametrize(
     ("options", "fragment"),
     [
-        (["--backend", "dask"], "--scheduler goes with --backend dask"),
+        (["--backend", "dask"], "--backend dask and --scheduler ADDRESS go together"),
         (["--backend", "loky", "--scheduler", "tcp://localhost:1"], "--scheduler goes with"),
         (["--backend", "magic"], "--backend must be None, 'loky', 'dask'"),
         (["--workers", "2"], "--workers must be None without a backend"),

@@ -13,8 +13,10 @@ from scipy import integrate, stats
 from scipy.special import ndtr, ndtri
 
 import scaling_theory as sth
+from scaling_theory.sae import _forest, correlation
+from scaling_theory.sae._moments import cross_terms
 from scaling_theory.sae.canonical import LATER, digest, text_of
-from scaling_theory.sae.correlation import Correlation, excess
+from scaling_theory.sae.correlation import Correlation, _quadrature, _series, _terms, excess
 from scaling_theory.sae.manifolds import Circle, Points, Sphere
 from scaling_theory.sae.superposition import Superposition
 
@@ -136,7 +138,6 @@ def test_inputs_are_independent_of_each_other():
 
 
 def test_rare_roots_with_loadings_have_their_probability():
-    """Tails of float32 normal numbers end at 6 standard deviations."""
     p, count, rows = 3e-6, 2000, 2000
     data = Superposition(
         sth.PowerLawFrequencies(-1e-9, count=count, total=count * p), Points(),
@@ -148,6 +149,24 @@ def test_rare_roots_with_loadings_have_their_probability():
     spread = math.sqrt(expected + 2 * rows * count * (count - 1) * pairs)
     assert abs(hits - expected) < 4 * spread
     assert hits > 0
+
+
+def test_rare_gates_are_drawn_in_float64(monkeypatch):
+    """Tails of float32 normal numbers end at 6 standard deviations, and are coarse before."""
+    drawn = []
+
+    def randn(shape, **options):
+        drawn.append((shape, options["dtype"]))
+        return normal(shape, **options)
+
+    normal = torch.randn
+    monkeypatch.setattr(_forest.torch, "randn", randn)
+    p = [0.3, 2.0**-9, 2.0**-10, 0.999 * 2.0**-10, 1e-6]
+    data = Superposition(
+        sth.EmpiricalFrequencies(p), Points(), correlation=np.full((5, 1), 0.5)
+    )  # fmt: skip
+    data.sample(7, generator())
+    assert drawn == [((7, 1), torch.float64), ((3, 7), torch.float32), ((2, 7), torch.float64)]
 
 
 @settings(deadline=None, max_examples=10)
@@ -199,6 +218,89 @@ def test_the_excess_is_that_of_the_bivariate_normal_distribution(p, q, rho):
     joint, _ = integrate.quad(conditional, -12, h, epsabs=1e-15, epsrel=1e-12, limit=200)
     tolerance = 1e-12 if abs(rho) <= 0.9 else 1e-10
     assert float(excess(h, k, rho)) == pytest.approx(joint - p * q, rel=1e-8, abs=tolerance)
+
+
+def fine(h, k, rho):
+    """Plackett's integral, by far more nodes than are needed."""
+    nodes, weights = np.polynomial.legendre.leggauss(200)
+    half = 0.5 * np.arcsin(rho)
+    angle = half[..., None] * (1.0 + nodes)
+    h, k = h[..., None], k[..., None]
+    power = -0.5 * (h * h + k * k - 2.0 * h * k * np.sin(angle)) / np.cos(angle) ** 2
+    return half / (2.0 * math.pi) * (np.exp(power) @ weights)
+
+
+@pytest.mark.parametrize("rho", [1e-3, 0.05, 0.25, -0.1, -0.25])
+def test_the_series_and_the_quadrature_are_one_function(rho):
+    """At the seam too; relative to the excess and to the product of two rare events."""
+    drawn = np.random.default_rng(0).uniform(-6.0, 6.0, (2, 4000))
+    h, k = np.concatenate([drawn, [[6.0, 6.0, -6.0, 0.0], [6.0, -6.0, -6.0, 0.0]]], axis=1)
+    size = np.full(h.shape, rho)
+    exact = fine(h, k, size)
+    scale = np.abs(exact) + ndtr(-np.abs(h)) * ndtr(-np.abs(k))
+    for values in (_series(h, k, size), _quadrature(h, k, size), excess(h, k, size)):
+        assert (np.abs(values - exact) / scale).max() < 1e-12
+        assert np.abs(values - exact).max() < 1e-15
+
+
+@pytest.mark.parametrize("rho", [0.02, -0.25])
+@pytest.mark.parametrize("size", [0.0, 3.0, 6.0])
+def test_the_series_is_as_long_as_its_remainder_asks_for(rho, size, monkeypatch):
+    """More terms add nothing, a third fewer would be missed: relative to the first term."""
+    h = np.linspace(-size, size, 41)
+    first = abs(rho) * np.exp(-0.5 * (h**2 + h[:, None] ** 2)) / (2 * math.pi)
+    count, found = _terms(size, size, abs(rho)), {}
+    for terms in (2 * count // 3, count, 2 * count):
+        monkeypatch.setattr(correlation, "_terms", lambda *_, terms=terms: terms)
+        found[terms] = _series(h[:, None], h, np.full(first.shape, rho))
+    fewer, enough, more = found.values()
+    rounding = 2.0**-53 * np.exp(np.abs(rho * h * h[:, None])) * count
+    assert (np.abs(enough - more) / first <= 2.0**-53 + rounding).all()
+    assert (np.abs(enough - fewer) / first).max() > 2.0**-46
+
+
+def test_the_excess_of_a_grid_takes_the_way_of_each_pair():
+    """Weak and strong correlations, far and infinite thresholds, in one array."""
+    h = np.array([-np.inf, -8.0, -6.0, -1.0, 0.5, np.inf])
+    k = np.array([-7.0, -2.0, 0.0, 3.0])
+    rho = np.linspace(-0.9, 0.9, 24).reshape(6, 4)
+    rho[3] = [0.25, -0.25, 0.2500001, 0.0]
+    grid = excess(h[:, None], k, rho)
+    for i, j in np.ndindex(6, 4):
+        alone = _quadrature(h[i : i + 1], k[j : j + 1], rho[i, j : j + 1])[0]
+        assert grid[i, j] == pytest.approx(alone, rel=1e-9, abs=1e-16)
+
+
+def test_pairs_stay_between_their_bounds():
+    """Gates that exclude each other nearly: rounding would put some below 0."""
+    p = np.array([0.5, 0.499, 0.1, 0.01, 1e-3, 0.5, 0.499, 0.1, 0.01, 1e-3])
+    loadings = np.repeat([[0.9995], [-0.9995]], 5, axis=0)
+    data = Superposition(sth.EmpiricalFrequencies(p), Points(), correlation=loadings)
+    i, j = (r.ravel() for r in np.meshgrid(np.arange(1, 11), np.arange(1, 11)))
+    both, first, second = data.together(i, j), p[i - 1], p[j - 1]
+    assert (both >= np.maximum(first + second - 1.0, 0.0)).all()
+    assert (both <= np.minimum(first, second)).all()
+    assert (both[(i <= 5) & (j > 5) & (first < 0.2)] == 0.0).any()  # as rounding would not have it
+    np.testing.assert_allclose(both, data.together(j, i), rtol=1e-12, atol=1e-18)
+
+
+@pytest.mark.parametrize("told", [{}, {"parents": {range(70, 110): 2}}])
+def test_the_cross_terms_are_the_sum_over_all_pairs(told, monkeypatch):
+    """Half the pairs, block by block, against all pairs."""
+    monkeypatch.setattr(_forest, "_PAIRS", 3000)
+    size = 120
+    data = Superposition(
+        sth.PowerLawFrequencies(-0.5, count=size, total=6.0), Points([[1.0], [3.0]]),
+        orientation="random", dimension=20, correlation=Correlation(2, 0.8), **told,
+    )  # fmt: skip
+    i, j = (r.ravel() for r in np.meshgrid(np.arange(1, size + 1), np.arange(1, size + 1)))
+    p = data.probabilities
+    more = (data.together(i, j) - p[i - 1] * p[j - 1]).reshape(size, size)
+    np.fill_diagonal(more, 0.0)
+    centres = 2.0 * np.concatenate([frame.double().numpy().T for frame in data.frames])
+    assert [len(rows) for rows in data._forest.blocks()] == [24] * 5
+    expected = np.sum(more * (centres @ centres.T))
+    assert cross_terms(data, data._forest) == pytest.approx(expected, rel=1e-10)
 
 
 def test_the_excess_ends_where_probabilities_do():

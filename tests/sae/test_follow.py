@@ -150,11 +150,14 @@ def test_from_training_to_the_table(tmp_path, monkeypatch):
     np.testing.assert_allclose(product.dropna(), table["ratio"].dropna())
     assert table["variation"].between(0.0, 1.0).all()
     said = compare.verdicts(table)
-    assert (said["as_seeds"] <= said["widths"]).all()
+    for name in ("latents_as_seeds", "loss_as_seeds", "compared"):
+        assert (said[name] <= said["widths"]).all()
+    assert (said["off"].dropna() <= np.log(said["worst"].dropna()).abs() + 1e-12).all()
     shown = compare.allocations(setting, "TopK", 4, kept)
     assert shown[["seed 0", "seed 1", "seed 2"]].sum().max() <= 4
-    slopes = compare.discovery_exponents(kept, [setting])
-    assert (slopes["predicted from derived"] > 0.0).all()
+    slopes = compare.exponents(kept, [setting]).set_index("of")
+    assert not (slopes.loc["D", "factor"] >= 2.0).any()  # at the last width everything is found
+    assert (slopes.loc["1/L", "factor"] == 2.0).all()
 
 
 def test_a_run_that_is_not_stored_is_said(tmp_path):
@@ -220,11 +223,13 @@ def by(table, setting, architecture, fed):
     "setting", ["circles", "shells", "spheres, alpha above beta", "spheres, alpha below beta"]
 )
 def test_relu_loses_what_the_solver_says(table, setting):
-    """Manifolds, ReLU: within 4% on average whichever curves that know of no bias."""
+    """Manifolds, ReLU: within 5% on average, with curves that know of no bias."""
     for fed in ("derived", "rare"):
         part = by(table, setting, "ReLU", fed)
         assert part["ratio"].mean() == pytest.approx(1.0, abs=0.05)
         assert part["ratio"].between(0.9, 1.1).all()
+        # and latents are nearer to the optimum than to anything in proportion to p or its root
+        assert part["variation"].mean() < 0.6 * part[["by_p", "by_root"]].mean().min()
     alone = by(table, setting, "ReLU", "alone")["ratio"].mean()
     assert alone > by(table, setting, "ReLU", "rare")["ratio"].mean() + 0.02
 
@@ -243,14 +248,15 @@ def test_copies_are_what_discrete_features_lose(table):
 
 @pytest.mark.parametrize("setting", [s.name for s in (*of.SETTINGS, *of.HELD_OUT)])
 def test_topk_needs_a_shared_k(table, setting):
-    """As the theory stands TopK is off by a third at least; with a shared k by less, everywhere."""
-    plain = abs(by(table, setting, "TopK", "rare")["ratio"].mean() - 1.0)
-    shared = abs(by(table, setting, "TopK", "rare, k shared")["ratio"].mean() - 1.0)
-    assert plain > 0.33
-    assert shared < 0.5 * plain
-    known = table[(table["setting"] == setting) & (table["fed"] == "derived, k shared")]
-    if len(known):
-        assert abs(known["ratio"].mean() - 1.0) < 0.12
+    """As the theory stands TopK is off by a quarter at least; with a shared k by far less."""
+    said = compare.verdicts(
+        table[(table["setting"] == setting) & (table["architecture"] == "TopK")]
+    )
+    off = said.set_index("fed")["off"]
+    assert off["rare"] > 0.25
+    assert off["rare, k shared"] < 0.5 * off["rare"]
+    if "derived, k shared" in off:
+        assert off["derived, k shared"] < min(0.15, 0.5 * off["derived"])
 
 
 @pytest.mark.parametrize("setting", of.SETTINGS[-2:], ids=lambda s: s.name)
@@ -259,9 +265,28 @@ def test_discovery_above_and_below_beta(kept, setting):
     beta = measured_curve(Sphere(4), ReLU(0.1), kept, of.RARE).exponents(between=(8, 192)).excess
     assert (setting.alpha > beta.interval[1]) == (setting.name == "spheres, alpha above beta")
     assert (setting.alpha < beta.interval[0]) == (setting.name == "spheres, alpha below beta")
-    found = compare.discovery_exponents(kept, [setting]).iloc[0]
-    assert found["architecture"] == "ReLU"
+    found = compare.exponents(kept, [setting])
+    found = found[(found["architecture"] == "ReLU") & (found["of"] == "D")].iloc[0]
     assert found["factor"] >= 16
     for fed in ("derived", "rare"):
-        assert found["trained"] == pytest.approx(found[f"predicted from {fed}"], abs=0.04)
+        assert found["trained"] == pytest.approx(found[fed], abs=0.04)
     assert found["high"] < (0.8 if setting.alpha > beta.value else 1.0)
+
+
+def test_shares_and_solution_agree(kept):
+    """Of rare curves with a shared k: the features that share it are those that have latents."""
+    setting = of.SETTINGS[4]
+    theory = t.theory_of(setting, "TopK", "rare, k shared", kept)
+    for width in (16, 64):
+        best = theory.at(width)
+        assert best.loss == pytest.approx(theory.cost(best.latents), rel=1e-12)
+        again = theory._with(best.latents > 0).at(width)
+        assert (again.latents == best.latents).all()
+
+
+def test_naive_allocations_sum_to_the_latents():
+    p = np.array([0.5, 0.3, 0.1, 0.05])
+    for n in (0, 1, 7, 100):
+        out = compare._shared_out(p, n)
+        assert out.sum() == n
+        assert np.abs(out - n * p / p.sum()).max() < 1.0

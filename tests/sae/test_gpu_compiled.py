@@ -35,7 +35,8 @@ def kernels(kind, d):
         yield "threshold", {"BN": s.merged, "BR": s.updated}
     yield "forward", {"KIND": kind, **tile}
     yield "residual", {"D": d, "BR": s.updated, "AHEAD": s.ahead}
-    yield "backward", {"D": d, "KIND": kind, "BN": s.latents, "BR": s.in_line, "SIZE": s.part_rows}
+    rows = {"BR": s.in_line_of(d), "SIZE": s.part_rows}
+    yield "backward", {"D": d, "KIND": kind, "BN": s.latents, **rows}
     yield "update", {"D": d, "DP": 1 << (d - 1).bit_length(), "KIND": kind, "BN": s.updated}
     yield "finish", {"D": d, "DP": 1 << d.bit_length(), "BN": s.updated}
 

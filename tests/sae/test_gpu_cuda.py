@@ -45,8 +45,11 @@ def same_state(one, other):
         assert name == "seconds" or torch.equal(value, other[name]), name
 
 
-@pytest.mark.parametrize("d", [1, 2, 5, 8, 16])
-@pytest.mark.parametrize("kind", FUSED)
+@pytest.mark.parametrize(
+    ("kind", "d"),
+    # in one dimension all latents are alike but for a sign: TopK then is a matter of roundings
+    [(kind, d) for kind in FUSED for d in (1, 2, 5, 8, 16) if (kind, d) != ("topk", 1)],
+)
 def test_first_gradients_are_those_of_autograd(kind, d):
     """With betas (0, ...) the first moment after a step is the gradient.
 

@@ -289,6 +289,9 @@ def test_the_first_step_is_plain_and_the_others_are_replayed(monkeypatch):
             launch()
 
     class Recording(contextlib.nullcontext):
+        def __init__(self, graph, stream):
+            assert stream == ("stream of", torch.device("cpu"))  # not the default of some device
+
         def __enter__(self):
             monkeypatch.setattr(trainer._launcher, "step", lambda: said.append("record"))
 
@@ -302,6 +305,7 @@ def test_the_first_step_is_plain_and_the_others_are_replayed(monkeypatch):
     for name, value in {
         "CUDAGraph": Graph,
         "graph": Recording,
+        "Stream": lambda device: ("stream of", device),
         "synchronize": lambda: None,
         "device": contextlib.nullcontext,
     }.items():

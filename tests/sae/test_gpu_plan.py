@@ -1,5 +1,6 @@
 """Which runs are trained together, and sweeps through the interpreted kernels."""
 
+import importlib
 import importlib.util
 import math
 import signal
@@ -137,38 +138,121 @@ def test_other_architectures_are_not_taken():
     assert unfit(spec).startswith("its architecture is none of ReLU, JumpReLU, TanhJumpReLU, TopK")
 
 
-def test_where_the_kernels_can_run(monkeypatch):
-    spec = spec_of(ReLU(), 4)
+@pytest.fixture
+def anew():
+    """What a process asks once is asked again, and not remembered."""
+    asked = (_loading._unloadable, _loading._asleep, plan._tell)
+    for function in asked:
+        function.cache_clear()
+    yield
+    for function in asked:
+        function.cache_clear()
+
+
+@pytest.fixture
+def installed(monkeypatch, anew):
+    """As where Triton is, and the environment asks for nothing."""
     monkeypatch.delenv("TRITON_INTERPRET", raising=False)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: name)
+    monkeypatch.setattr(_loading, "_unloadable", lambda how: None)
+
+
+@pytest.fixture
+def hopper(monkeypatch, installed):
+    """As on a machine with two new GPUs; what starts Triton there is left to the test."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "Old")
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 0))
+
+
+def test_where_the_kernels_can_run(installed, monkeypatch):
+    spec = spec_of(ReLU(), 4)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert not plan.takes(spec, CPU, "auto")
-    assert not plan.takes(spec, GPU, "auto")
     assert not plan.takes(spec, GPU, "blocked")
     with monkeypatch.context() as patch:
         patch.setattr(importlib.util, "find_spec", lambda name: None)
         with pytest.raises(ValueError, match=r"^path 'triton' .*not installed \(pip install 'scal"):
             plan.takes(spec, GPU, "triton")
-    with monkeypatch.context() as patch:
-        patch.setattr(importlib.util, "find_spec", lambda name: name)
-        with pytest.raises(ValueError, match=r"device is cpu, not cuda \(TRITON_INTERPRET=1 in "):
-            plan.takes(spec, CPU, "triton")
-        with pytest.raises(ValueError, match="PyTorch has no GPU of NVIDIA's here"):
-            plan.takes(spec, GPU, "triton")
-        patch.setenv("TRITON_INTERPRET", "1")
-        assert plan.takes(spec, CPU, "triton")
-        assert not plan.takes(spec, CPU, "auto")  # slow: only where it is asked for
-        assert not plan.takes(spec, GPU, "auto")
+    with pytest.raises(ValueError, match=r"device is cpu, not cuda \(TRITON_INTERPRET=1 in "):
+        plan.takes(spec, CPU, "triton")
+    with pytest.raises(ValueError, match="PyTorch has no GPU of NVIDIA's here"):
+        plan.takes(spec, GPU, "triton")
+    monkeypatch.setenv("TRITON_INTERPRET", "1")
+    assert plan.takes(spec, CPU, "triton")
+    assert not plan.takes(spec, CPU, "auto")  # slow: only where it is asked for
+    assert not plan.takes(spec, GPU, "auto")
 
 
-def test_old_gpus_are_left_to_pytorch(monkeypatch):
-    monkeypatch.delenv("TRITON_INTERPRET", raising=False)
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: name)
+def test_old_gpus_are_left_to_pytorch(hopper, monkeypatch):
+    monkeypatch.setattr(_loading, "_asleep", lambda: None)
+    assert _loading.missing(GPU) is None
+    assert plan.takes(spec_of(ReLU(), 4), GPU, "auto")
+    assert not plan.takes(spec_of(ReLU(), 4, clip=1.0), GPU, "auto")  # not for what is missing
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (7, 5))
+    assert _loading.missing(GPU) == "Old is older than compute capability 8.0"
+    assert not plan.takes(spec_of(ReLU(), 4, clip=1.0), GPU, "auto")
+    with pytest.warns(RuntimeWarning, match=r"one by one on cuda, .* path 'triton': Old is older"):
+        assert not plan.takes(spec_of(ReLU(), 4), GPU, "auto")
+    assert not plan.takes(spec_of(ReLU(), 8), GPU, "auto")  # it is said once
+
+
+def test_a_gpu_that_is_not_there(hopper, monkeypatch):
+    """One line, whoever asks."""
+    monkeypatch.setattr(_loading, "_asleep", lambda: None)
+    assert _loading.missing(torch.device("cuda:1")) is None
+    lack = _loading.missing(torch.device("cuda:7"))
+    assert lack == "the device is cuda:7, and PyTorch has 2 of NVIDIA's GPUs here, from 0 on"
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there are some")
+@pytest.mark.parametrize("path", ["auto", "triton", "blocked"])
+def test_a_device_that_is_not_there_is_said_first(monkeypatch, path):
+    monkeypatch.setattr(sweep, "takes", lambda *a: pytest.fail("must not be asked"))
+    with pytest.raises(ValueError, match=r"^device must be one that .*, got 'cuda:7'$"):
+        train(SPECS[:1], device="cuda:7", path=path, progress=False)
+
+
+@needs_triton
+@pytest.mark.skipif(torch.cuda.is_available(), reason="Triton starts")
+def test_triton_that_can_not_start(hopper):
+    """Here it is for want of a driver; without a compiler the same is raised at the same place."""
+    with pytest.raises(
+        ValueError, match=r"Triton can't start; it needs a C compiler .*python3-dev"
+    ):
+        plan.takes(spec_of(ReLU(), 4), GPU, "triton")
+
+
+@needs_triton
+@pytest.mark.parametrize(
+    ("version", "lack"),
+    [
+        ("3.6.0", "Triton 3.6.0 is older than 3.7"),
+        ("3.7.0+git1", None),
+        ("3.10.1", None),
+        ("odd", r"Triton can't load the kernels"),
+    ],
+)
+def test_versions_of_triton(monkeypatch, anew, version, lack):
+    monkeypatch.setattr(importlib.import_module("triton"), "__version__", version)
+    said = _loading._unloadable("compiled")
+    assert said is None if lack is None else said.startswith(lack)
+
+
+@pytest.mark.parametrize(
+    ("free", "kept", "most"), [(2**40, 0, 2**33), (2**30, 0, 2**29), (2**30, 2**30, 2**30)]
+)
+def test_groups_leave_half_of_what_is_free(gpu, monkeypatch, free, kept, most):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "Old")
-    for capability, lack in (((7, 5), "Old is older than compute capability 8.0"), ((9, 0), None)):
-        monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device, c=capability: c)
-        assert _loading.missing(GPU) == lack
-        assert plan.takes(spec_of(ReLU(), 4), GPU, "auto") == (lack is None)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free, 2**40))
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: kept + 7)
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: 7)
+    assert plan.most_bytes(GPU) == most
+    assert plan.most_bytes(CPU) == 2**33
+    specs = [spec_of(ReLU(), n) for n in (8, 8, 8)]
+    monkeypatch.setattr(plan, "MOST_BYTES", 1)
+    assert [len(g) for g in plan.plan(specs, GPU)[0]] == [1, 1, 1]  # a run is never too large
 
 
 # ---- where numbers lie --------------------------------------------------------------------------
@@ -362,3 +446,14 @@ def test_a_cluster_takes_runs_alone(monkeypatch):
     monkeypatch.setattr(sweep, "takes", lambda *a: pytest.fail("must not be asked"))
     with pytest.raises(ValueError, match=r"^path must be auto or one of .* got 'triton'"):
         train(SPECS[:1], backend="loky", **QUIET)
+
+
+def test_a_run_stopped_in_a_group_goes_on_without_backend(tmp_path):
+    """What a backend would be told to do, it refuses."""
+    store = Store(tmp_path)
+    with store.writing():
+        notes = {"device": "cpu", "path": "triton", "resumed": 0}
+        store.save_checkpoint(SPECS[0], {"step": torch.zeros(1)}, notes)
+    said = r"^path must be 'triton', .* got 'compiled'; train it without backend; deleting .* over$"
+    with pytest.raises(ValueError, match=said):
+        train(SPECS[:1], store, "cpu", backend="sequential", progress=False)

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import cloudpickle
 import hypothesis.strategies as some
+import pytest
 import torch
 from dask.sizeof import sizeof
 from hypothesis import given
@@ -73,6 +74,25 @@ def test_specifications_survive_pickling(spec, used, by):
     assert (anew.text, anew.key) == (spec.text, spec.key)
     drawn = [s.data.sample(20, torch.Generator().manual_seed(1)) for s in (spec, again)]
     assert torch.equal(*drawn)
+
+
+@pytest.mark.parametrize("orientation", ["random", "orthogonal"])
+def test_what_was_worked_out_does_not_travel(orientation):
+    """A basis is 64 x 400 numbers; each of 400 frames is a view that would take all of it along."""
+    data = Superposition(
+        PowerLawFrequencies(-0.5, count=400, total=10.0), sae.Segment(0.5), orientation=orientation,
+        dimension=64 if orientation == "random" else None, parents={(9, 10): 1, 11: 9},
+        correlation=sae.Correlation(4, 0.5),
+    )  # fmt: skip
+    before = len(pickle.dumps(data))
+    drawn = data.sample(50, torch.Generator().manual_seed(1))
+    assert data.magnitude > 0.0
+    assert len(data.frames) == len(data.slices) == 400
+    assert len(pickle.dumps(data)) == before < 100_000
+    again = pickle.loads(pickle.dumps(data))
+    assert again == data
+    assert again.magnitude == data.magnitude
+    assert torch.equal(again.sample(50, torch.Generator().manual_seed(1)), drawn)
 
 
 @given(RUNS)

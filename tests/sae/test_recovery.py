@@ -135,6 +135,9 @@ def test_a_row_of_zeros_has_no_direction():
     found = recovery(ReLU(), weights, parts_of())
     assert float(found.cosine[4]) == 0.0
     assert found.mcc == pytest.approx(0.8)
+    assert found.uniqueness == 0.8
+    weights.decoder[0] = 0.0  # nearest to nothing, not to the feature that comes first
+    assert recovery(ReLU(), weights, parts_of()).uniqueness == 0.6
 
 
 def test_more_latents_than_features_leave_some_unmatched():

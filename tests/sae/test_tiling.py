@@ -106,3 +106,24 @@ def test_shells_are_plateaus_for_relu(found, d):
     row = found.loc[(f"shell {d}", "ReLU")]
     assert row["shape"] == "plateau"
     assert row["dead"] == 0.0
+
+
+@pytest.mark.parametrize("d", [3, 4, 6])
+def test_topk_goes_on_where_relu_stops(found, d):
+    row = found.loc[(f"shell {d}", "TopK k=2")]
+    assert row["shape"] == "falls, dead"
+    assert row["fall_low"] > 0.3
+    assert found.loc[(f"shell {d}", "TopK k=d"), "shape"] == "explained"
+
+
+@pytest.mark.parametrize("name", ["torus", "ripple 8"])
+def test_an_intensity_that_varies_stops_relu(found, name):
+    assert found.loc[(name, "ReLU"), "shape"] == "falls"
+    assert found.loc[(f"{name}, intensity varies", "ReLU"), "shape"] == "plateau"
+
+
+def test_plateaus_of_jumprelu_are_of_dead_latents(found):
+    """On the sphere too, where other architectures tile: they say nothing of manifolds."""
+    rows = found.xs("JumpReLU", level="architecture")
+    assert (rows["dead"] > 0.8).all()
+    assert "plateau" in rows.loc["sphere 3", "shape"]

@@ -8,7 +8,9 @@
 Ties: `largest` keeps exactly k, and which of those equal to the smallest is PyTorch's choice. The
 other two go by a value: `largest_of_batch` keeps all that equal the smallest that is kept, so that
 permuting latents or rows permutes what is kept. Two latents that are copies of each other can give
-one entry too many.
+one entry too many. On discrete data whole groups of rows tie: training keeps the group at the
+boundary, while `threshold_of` drops it for lone inputs (in one example an L0 of 1.009 in batches
+and 0.991 alone, for k = 1).
 """
 
 from __future__ import annotations

@@ -27,7 +27,8 @@ from scaling_theory.sae.architectures.base import Architecture, Context, pre_act
 from scaling_theory.sae.weights import Weights
 
 #: Fresh inputs on which the threshold is set. Each fires about k of its latents, so that the share
-#: is known to 1/sqrt(16,384 k) or better: less than 1% of k.
+#: is known to about 1/sqrt(16,384 k), less than 1% of k, where the number that fires varies like a
+#: Poisson number.
 SAMPLES = 16_384
 
 
@@ -49,7 +50,7 @@ class BatchTopK(Architecture):
 
     Notes
     -----
-    Bussmann, Leask and Nanda (2024), arXiv:2412.06410, section 3. They subtract the decoder bias
+    Bussmann, Leask and Nanda (2024), arXiv:2412.06410. They subtract the decoder bias
     from inputs; here that is absorbed in b_e. Of activations that equal the smallest one that is
     kept, all are kept.
     """

@@ -36,7 +36,7 @@ class Gated(Architecture):
 
     Notes
     -----
-    Rajamanoharan et al. (2024), arXiv:2404.16014, section 3: the objective is |x - xhat(f)|^2, the
+    Rajamanoharan et al. (2024), arXiv:2404.16014: the objective is |x - xhat(f)|^2, the
     penalty, and the auxiliary |x - xhat(ReLU(W_e x + b_e))|^2, in which decoder and decoder bias
     are constants. L(n) is reconstruction and penalty; the auxiliary is trained, but no part of it.
     ``log_scale`` is r and ``magnitude_bias`` is b_m; both start at 0, so that f starts as a ReLU,

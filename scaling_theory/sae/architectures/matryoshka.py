@@ -4,7 +4,8 @@ The latents are those of :class:`BatchTopK`, selected over the whole width. Ever
 has to reconstruct the input without the latents behind it, so that the first ones learn what is
 general. What is reported as reconstruction, and so L(n), is that of the whole width; the squared
 errors of the shorter prefixes are the auxiliary loss. Their sum is what Bussmann et al. minimise;
-public trainers take the mean, which Adam can't tell from it.
+public trainers take the mean, which Adam can't tell from it as long as there is neither AuxK nor a
+clip of gradients.
 """
 
 from __future__ import annotations
@@ -42,14 +43,15 @@ class Matryoshka(Architecture):
         width.
     prefixes
         Shares of the width, rising, each in (0, 1], the last one 1. Default: 1 halved four times,
-        a geometric series of five, as Bussmann et al. (2025) have five groups that about double.
-        :meth:`sizes` says how many latents that is.
+        so that the five groups are 1/16, 1/16, 1/8, 1/4 and 1/2 of the width, the first two equal;
+        much like the five of Bussmann et al. (2025), each about twice the one before, but not
+        the same. :meth:`sizes` says how many latents that is.
     auxk, auxk_weight
         As in ``BatchTopK``: dead latents reconstruct the residual of the whole width.
 
     Notes
     -----
-    Bussmann, Nabeshima, Karvonen and Nanda (2025), arXiv:2503.17547, section 3. They subtract the
+    Bussmann, Nabeshima, Karvonen and Nanda (2025), arXiv:2503.17547. They subtract the
     decoder bias from inputs; here that is absorbed in b_e. One prefix, ``prefixes=(1.0,)``, is
     ``BatchTopK``.
     """

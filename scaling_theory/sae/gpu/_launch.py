@@ -110,7 +110,7 @@ class Launcher:
             k.backward, "latents", self._runs, self._numbers, self.flat, self._inputs, self.clock,
             *selected, self._errors, self._grads, self._chunk, self._batch, self._count,
             self._sizes["latents"],
-            D=d, KIND=kind, BN=s.latents, BR=s.in_line, SIZE=s.part_rows,
+            D=d, KIND=kind, BN=s.latents, BR=s.in_line_of(d), SIZE=s.part_rows,
         )  # fmt: skip
         self._launch(
             k.update, "updates", self._runs, self._numbers, *state, self.clock, self._grads,

@@ -50,6 +50,10 @@ class Shape:
     merged: int = 16
     ahead: int = 4
 
+    def in_line_of(self, dimension: int) -> int:
+        """Rows abreast of the backward pass: above 12 dimensions registers are enough for two."""
+        return min(self.in_line, 2) if dimension > 12 else self.in_line
+
 
 @final
 @dataclass(frozen=True)

@@ -12,8 +12,9 @@ from typing import Any
 
 import torch
 
-#: Oldest compute capability that the kernels are meant for.
+#: Oldest compute capability, and oldest Triton, that the kernels are meant for.
 _CAPABILITY = (8, 0)
+_TRITON = (3, 7)
 _KERNELS = {
     "selection": ("largest", "threshold"),
     "forward": ("forward", "residual"),
@@ -32,7 +33,7 @@ def missing(device: torch.device) -> str | None:
     if importlib.util.find_spec("triton") is None:
         return "Triton is not installed (pip install 'scaling-theory[gpu]', on Linux)"
     if interpreting():
-        return None
+        return _unloadable("interpreted")
     if device.type != "cuda":
         return (
             f"the device is {device}, not cuda (TRITON_INTERPRET=1 in the environment runs them "
@@ -40,8 +41,43 @@ def missing(device: torch.device) -> str | None:
         )
     if not torch.cuda.is_available() or torch.version.hip is not None:
         return "PyTorch has no GPU of NVIDIA's here"
+    if device.index is not None and device.index >= (count := torch.cuda.device_count()):
+        return f"the device is {device}, and PyTorch has {count} of NVIDIA's GPUs here, from 0 on"
     if torch.cuda.get_device_capability(device) < _CAPABILITY:
         return f"{torch.cuda.get_device_name(device)} is older than compute capability 8.0"
+    return _unloadable("compiled") or _asleep()
+
+
+@cache
+def _unloadable(how: str) -> str | None:
+    """What keeps the installed Triton from loading the kernels; asked once a process."""
+    try:
+        _import_triton()
+        version = str(importlib.import_module("triton").__version__)
+        if tuple(int(part) for part in version.split(".")[:2]) < _TRITON:
+            return (
+                f"Triton {version} is older than 3.7 (a PyTorch that comes with a newer one, or "
+                "pip install 'triton>=3.7,<3.8')"
+            )
+        _load(how)
+    except Exception as error:  # of an installation all kinds of things may be broken
+        return f"Triton can't load the kernels (pip install 'triton>=3.7,<3.8'): {error!r}"
+    return None
+
+
+@cache
+def _asleep() -> str | None:
+    """What keeps Triton from starting on a GPU; asked once a process.
+
+    It compiles a small extension of Python for that, when first used on a machine.
+    """
+    try:
+        importlib.import_module("triton.runtime").driver.active.utils  # noqa: B018
+    except Exception as error:  # no compiler, no headers, no driver: each of its own kind
+        return (
+            "Triton can't start; it needs a C compiler (gcc, clang, or CC=...) and Python.h "
+            f"(package python3-dev): {error!r}"
+        )
     return None
 
 

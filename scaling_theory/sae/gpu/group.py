@@ -6,9 +6,10 @@ inputs from its own streams, as ``Trainer`` does, and its sums are taken in an o
 neighbours do not change: it gives the same numbers, bit for bit, alone or in any group, stopped
 and resumed at any step.
 
-On a GPU one step is captured as a CUDA graph after the first, and replayed. Nothing waits for the
-device within a chunk of steps; whether inputs, losses and weights are finite is looked at once at
-the end of each :meth:`GroupTrainer.advance`.
+On a GPU one step is captured as a CUDA graph after the first, and replayed. Whether inputs and
+losses are finite is looked at once a chunk of steps, and whether weights are at the end of each
+:meth:`GroupTrainer.advance`. Within a chunk nothing waits for the device, and the next one is drawn
+while it works, unless the data's own ``sample`` waits, as where it looks at what it drew.
 """
 
 from __future__ import annotations
@@ -176,7 +177,7 @@ class GroupTrainer:
         self._drawn = chunk
 
     def _draw(self, chunk: int) -> tuple[int, list[torch.Tensor], torch.Tensor]:
-        """Inputs of a chunk by run, and whether they are finite; nothing waits for the device."""
+        """Inputs of a chunk by run, and whether they are finite; waits where ``sample`` does."""
         drawn = [draw(spec, chunk, self._device) for spec in self.specs]
         return chunk, drawn, torch.stack([torch.isfinite(x).all() for x in drawn])
 
@@ -188,7 +189,9 @@ class GroupTrainer:
         if self._warm and self._cuda and not interpreting():
             torch.cuda.synchronize()
             self._graph = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(self._graph):  # records, and does nothing
+            # a stream of this device: PyTorch's default one is of whichever was first
+            stream = torch.cuda.Stream(self._device)  # type: ignore[no-untyped-call]
+            with torch.cuda.graph(self._graph, stream=stream):  # records, and does nothing
                 self._launcher.step()
             self._graph.replay()
             return

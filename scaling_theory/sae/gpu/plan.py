@@ -7,7 +7,9 @@ How runs are grouped changes no number of any of them.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Hashable, Sequence
+from functools import cache
 
 import torch
 
@@ -28,7 +30,8 @@ MOST_WORK = 1e15
 def takes(spec: RunSpec, device: torch.device, path: str) -> bool:
     """Whether a run is trained by the Triton kernels.
 
-    With path "auto" it is where they can run on a GPU and can train it.
+    With path "auto" it is where they can run on a GPU and can train it; where they could train it,
+    and something is missing, a warning says once what.
 
     Raises
     ------
@@ -38,7 +41,11 @@ def takes(spec: RunSpec, device: torch.device, path: str) -> bool:
     if path == "auto":
         if device.type != "cuda" or interpreting():
             return False
-        return missing(device) is None and unfit(spec) is None
+        if unfit(spec) is not None:
+            return False
+        if (lack := missing(device)) is not None:
+            _tell(str(device), lack)
+        return lack is None
     if path != PATH:
         return False
     if (lack := missing(device)) is not None:
@@ -46,6 +53,16 @@ def takes(spec: RunSpec, device: torch.device, path: str) -> bool:
     if (why := unfit(spec)) is not None:
         raise ValueError(f"path {PATH!r} can't train run {spec.key}: {why}")
     return True
+
+
+@cache
+def _tell(device: str, lack: str) -> None:
+    """Say once why runs are trained one by one on a GPU: that costs much time."""
+    warnings.warn(
+        f"runs are trained one by one on {device}, which is slow, and not by path {PATH!r}: {lack}",
+        RuntimeWarning,
+        stacklevel=3,
+    )
 
 
 def plan(
@@ -77,16 +94,27 @@ def plan(
             alike.setdefault((shared(spec), begun(spec)), []).append(spec)
         else:
             alone.append(spec)
-    return [piece for specs in alike.values() for piece in _cut(specs)], alone
+    most = most_bytes(device)
+    return [piece for specs in alike.values() for piece in _cut(specs, most)], alone
 
 
-def _cut(specs: Sequence[RunSpec]) -> list[tuple[RunSpec, ...]]:
-    """Cut a group where its memory or its work reaches the most allowed."""
+def most_bytes(device: torch.device) -> int:
+    """Most bytes of arrays of a group: on a GPU at most half of what it has free."""
+    if device.type != "cuda" or interpreting() or not torch.cuda.is_available():
+        return MOST_BYTES
+    free = torch.cuda.mem_get_info(device)[0]
+    # what PyTorch keeps for later is free too
+    free += torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return min(MOST_BYTES, free // 2)
+
+
+def _cut(specs: Sequence[RunSpec], most: int) -> list[tuple[RunSpec, ...]]:
+    """Cut a group where its memory or its work reaches the most allowed; one run is never cut."""
     pieces: list[list[RunSpec]] = [[]]
     size = work = 0.0
     for spec in specs:
         more, longer = bytes_of(spec), work_of(spec)
-        if pieces[-1] and (size + more > MOST_BYTES or work + longer > MOST_WORK):
+        if pieces[-1] and (size + more > most or work + longer > MOST_WORK):
             pieces.append([])
             size = work = 0.0
         pieces[-1].append(spec)

@@ -9,7 +9,8 @@ plus three times the dimension for each entry of the list, where dense paths tak
 times six times the dimension. Every sum is taken in the same order whatever the number of threads.
 
 The result is exact for any input and any weights; where inputs are dense or most latents fire it is
-slower than the dense paths.
+slower than the dense paths. Early in training half of all may fire: the list grows up to 8 bytes
+for each row and latent, and 8 more for each entry sort it, and shrinks as fewer fire.
 """
 
 from __future__ import annotations
@@ -56,8 +57,9 @@ class SparseGradients(Gradients):
         self._zeros = np.zeros(width, np.float32)
         self._sums = np.zeros(width, np.float64)
         self._fired = np.zeros(width, np.bool_)
-        # entries of each block of rows; more as they are needed
-        self._listed = _room(self._blocks, _ROWS * min(max(self._k, 8), width))
+        # entries of each block of rows; more as they are needed, and fewer again
+        self._least_room = _ROWS * min(max(self._k, 8), width)
+        self._listed = _room(self._blocks, self._least_room)
 
     def __call__(self, weights: Weights, x: torch.Tensor, context: Context, out: Weights) -> Step:
         """Write the gradients into ``out``."""
@@ -83,29 +85,31 @@ class SparseGradients(Gradients):
         start, order = _by_latent(self._listed[0], self._counts, n)
         share(
             _sum_up, n, float(3 * order.size * weights.dimension), self._kind, decoder, threshold,
-            numbers, rows, self._error, self._empty, *self._listed[1:], start, order,
+            numbers, rows, self._error, self._empty, *self._listed, start, order,
             out.encoder.numpy(), out.encoder_bias.numpy(), out.decoder.numpy(),
             out.extra["threshold"].numpy() if "threshold" in out.extra else self._zeros,
             self._sums, self._fired,
         )  # fmt: skip
+        if 4 * most < self._listed[0].shape[1]:
+            self._listed = _room(self._blocks, max(2 * most, self._least_room))
         loss = _finish(self._error, out.decoder_bias.numpy(), self._sums)
         return Step(float(loss), torch.from_numpy(self._fired))
 
 
-def _room(blocks: int, size: int) -> tuple[Any, Any, Any]:
-    """Latent, row and pre-activation of entries, block by block."""
+def _room(blocks: int, size: int) -> tuple[Any, Any]:
+    """Place of entries, latent * 32 + row within the block, and pre-activation, block by block."""
     shape = (blocks, size)
-    return np.empty(shape, np.int32), np.empty(shape, np.int32), np.empty(shape, np.float32)
+    return np.empty(shape, np.int32), np.empty(shape, np.float32)
 
 
 @_fused
 def _list(
     first: int, last: int, kind: int, k: int,
     encoder: Any, bias: Any, decoder: Any, decoder_bias: Any, threshold: Any, margin: Any,
-    x: Any, error: Any, empty: Any, latents: Any, rows: Any, values: Any, counts: Any,
+    x: Any, error: Any, empty: Any, places: Any, values: Any, counts: Any,
 ) -> None:  # fmt: skip
     """List what fires or nearly does, and what is left of each input, scaled by 2/rows."""
-    (D, n), batch, room = encoder.shape, x.shape[0], latents.shape[1]
+    (D, n), batch, room = encoder.shape, x.shape[0], places.shape[1]
     z, least = np.empty(n, np.float32), np.empty(n, np.float32)
     best, which = np.empty(max(k, 1), np.float32), np.empty(max(k, 1), np.int32)
     scale = _F(2.0 / batch)
@@ -136,7 +140,7 @@ def _list(
                 for at in range(k):
                     if which[at] >= 0:
                         if found < room:
-                            latents[c, found], rows[c, found] = which[at], r
+                            places[c, found] = which[at] * _ROWS + r % _ROWS
                             values[c, found] = best[at]
                         found += 1
             else:
@@ -150,10 +154,11 @@ def _list(
                     for j in range(low, high):
                         if z[j] > least[j]:
                             if found < room:
-                                latents[c, found], rows[c, found], values[c, found] = j, r, z[j]
+                                places[c, found] = j * _ROWS + r % _ROWS
+                                values[c, found] = z[j]
                             found += 1
             for at in range(begin, min(found, room)):
-                j, f = latents[c, at], values[c, at]
+                j, f = places[c, at] // _ROWS, values[c, at]
                 if kind != 1 or f > threshold[j]:
                     v = decoder[j]
                     for i in range(D):
@@ -164,20 +169,20 @@ def _list(
 
 
 @numba.njit(cache=True)
-def _by_latent(latents: Any, counts: Any, n: int) -> Any:
-    """Places of the entries of each latent in the order of rows: counting sort."""
+def _by_latent(places: Any, counts: Any, n: int) -> Any:
+    """Where the entries of each latent are, in the order of rows: counting sort."""
     start = np.zeros(n + 1, np.int64)
-    for c in range(latents.shape[0]):
+    for c in range(places.shape[0]):
         for at in range(counts[c, 0]):
-            start[latents[c, at] + 1] += 1
+            start[places[c, at] // _ROWS + 1] += 1
     for j in range(n):
         start[j + 1] += start[j]
     free = start[:-1].copy()
     order = np.empty(start[n], np.int64)
-    for c in range(latents.shape[0]):
+    for c in range(places.shape[0]):
         for at in range(counts[c, 0]):
-            j = latents[c, at]
-            order[free[j]] = c * latents.shape[1] + at
+            j = places[c, at] // _ROWS
+            order[free[j]] = c * places.shape[1] + at
             free[j] += 1
     return start, order
 
@@ -186,13 +191,13 @@ def _by_latent(latents: Any, counts: Any, n: int) -> Any:
 def _sum_up(
     first: int, last: int, kind: int,
     decoder: Any, threshold: Any, numbers: Any, x: Any, error: Any, empty: Any,
-    rows: Any, values: Any, start: Any, order: Any,
+    places: Any, values: Any, start: Any, order: Any,
     g_encoder: Any, g_bias: Any, g_decoder: Any, g_threshold: Any, sums: Any, fired: Any,
 ) -> None:  # fmt: skip
     """Gradients of each latent: sums over its entries."""
     D, batch = decoder.shape[1], x.shape[0]
     p = (_F(numbers[0] / batch), numbers[1], numbers[2], _F(numbers[3] / batch))
-    every_row, every_value = rows.ravel(), values.ravel()
+    room, every_place, every_value = places.shape[1], places.ravel(), values.ravel()
     for j in range(first, last):
         v, a, w = decoder[j], g_decoder[j], g_encoder[j]
         square = _F(0.0)
@@ -203,7 +208,9 @@ def _sum_up(
         norm = np.sqrt(square)
         s_z = s_t = s_2 = s_3 = s_4 = 0.0
         for at in range(start[j], start[j + 1]):
-            row, z = every_row[order[at]], every_value[order[at]]
+            entry = order[at]
+            row = entry // room * _ROWS + every_place[entry] % _ROWS
+            z = every_value[entry]
             e = error[row]
             g = _F(0.0)
             for i in range(D):

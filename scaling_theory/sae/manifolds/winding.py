@@ -33,8 +33,7 @@ class Torus(Data):
     radii
         One for each circle, at least one, each in [1e-15, 1e15]. Every point has the norm
         sqrt(sum radii^2): by default two unit circles, so sqrt(2), and radii of m^-1/2 put the
-        torus on the unit sphere. ``Torus((r,))`` is
-        ``Circle(r)``.
+        torus on the unit sphere. ``Torus((r,))`` draws what ``Circle(r)`` draws.
 
     Raises
     ------

@@ -106,8 +106,13 @@ class Recovery:
 
     @property
     def uniqueness(self) -> float:
-        """Number of features that are nearest to some latent, over the number of latents."""
-        return int((self.nearest.bincount() > 0).sum()) / self.nearest.numel()
+        """Number of features that are nearest to some latent, over the number of latents.
+
+        Latents with no part in any feature, as decoder rows of zeros, are nearest to none; they
+        count as latents.
+        """
+        nearest = self.nearest[self.nearest_cosine != 0.0]
+        return int((nearest.bincount() > 0).sum()) / self.nearest.numel()
 
     def mean(
         self,

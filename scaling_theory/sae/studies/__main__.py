@@ -25,11 +25,9 @@ from scaling_theory.sae.studies.families import (
     trained_families,
 )
 from scaling_theory.sae.studies.follow import (
-    ARCHITECTURES,
-    HELD_OUT,
-    SETTINGS,
+    betas,
     comparison,
-    discovery_exponents,
+    exponents,
     train_follow,
     verdicts,
 )
@@ -110,7 +108,7 @@ def _recovery() -> None:
 
 
 def _follow() -> None:
-    found = comparison(settings=(*SETTINGS, *HELD_OUT))
+    found = comparison()
     print("distances between trained SAEs and the solver; fed: with which curves (the last two")
     print("settings are held out); means over widths and seeds")
     print(verdicts(found).to_string(index=False, float_format="{:.3f}".format))
@@ -120,9 +118,11 @@ def _follow() -> None:
     by_width = found.drop(columns=["seed"]).groupby(keys, sort=False).mean().reset_index()
     print(by_width.to_string(index=False, float_format="{:.3f}".format))
     print()
-    print(f"slopes of ln D(N), {' and '.join(ARCHITECTURES)}")
-    slopes = discovery_exponents(settings=(*SETTINGS, *HELD_OUT))
-    print(slopes.to_string(index=False, float_format="{:.3f}".format))
+    print("slopes against ln N; D at widths at which features are left to find")
+    print(exponents().to_string(index=False, float_format="{:.3f}".format))
+    print()
+    print("manifolds alone, ReLU: excess exponent from 2d latents on, with its 95% interval")
+    print(betas().to_string(index=False, float_format="{:.3f}".format))
 
 
 def _tiling() -> None:

@@ -1,8 +1,9 @@
 """The population of :mod:`scaling_theory.sae.studies.recovery`, and what is trained on it.
 
 In the manner of SynthSAEBench-16k (Chanin et al. 2026, arXiv:2602.14687), small enough for a CPU:
-Zipf-like frequencies with exponent 1/2, a forest of three levels with exclusive siblings, roots
-that are correlated through a few factors, intensities that vary, more features than dimensions.
+Zipf-like frequencies with exponent 1/2, a forest with exclusive siblings, roots that are correlated
+through a few factors, intensities that vary, more features than dimensions. The forest has three
+levels, roots included; there it has more: 128 roots, branching 4, depth 3.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
-"""What one layer could do: the true directions, and linear probes that are told the answers.
+"""Two references: the true directions under TopK's rule, and least-squares probes.
 
-An SAE reads each latent off a linear function of the input. Where features overlap, no such
-function tells a feature from all others, and F1 of 1 can't be had by any architecture here. These
-two say where 1 is on the scale: neither is trained as an SAE, nor has anything to do with one.
+An SAE reads each latent off a linear function of the input. The first reference is what the true
+directions reach where the largest products fire. The second is what probes reach that are told the
+answers; they are fitted by least squares, so that it is a lower bound on the best linear reader,
+not its F1: logistic probes get further. Neither is trained as an SAE.
 """
 
 from __future__ import annotations

@@ -6,13 +6,15 @@
 
 The population is in the manner of SynthSAEBench-16k (Chanin et al. 2026, arXiv:2602.14687), at 1/32
 of its features: see :mod:`scaling_theory.sae.studies._recovery_design`. It is another task, so that
-numbers can't be held against those published for it; two references say what is possible here.
+numbers can't be held against those published for it. Two references stand beside the SAEs: what the
+true directions reach with TopK's rule, and what least-squares probes reach, which is a lower bound
+on the best linear reader.
 
 Sparsity is matched, since precision trades against recall by it: architectures with a k have the
 true number of active features, the others the weight of the penalty whose L0 is nearest to that. It
 is looked for with one seed, by interpolation of log L0 in log weight from two weights, until L0 is
-within 5% or six weights have been tried. The other seeds are trained at the weight that was found;
-all runs are in the rows.
+within 5%, or six weights have been tried, or the next, rounded to 3 digits, was tried already. The
+other seeds are trained at the weight that was found; all runs are in the rows.
 """
 
 from __future__ import annotations

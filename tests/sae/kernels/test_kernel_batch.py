@@ -95,6 +95,61 @@ def test_candidates_are_found_whatever_the_sizes(spread):
         assert torch.isfinite(out.flat).all()
 
 
+def passes(architecture, weights, batches):
+    """Passes over pre-activations that each of some batches takes, and the gradients."""
+    compiled = gradients_for("compiled", architecture, weights.width, D, len(batches[0]))
+    found, out, taken = compiled._candidates, weights.like(), []
+    seen = {"_collect": found._collect, "_count": found._count}
+    for name, own in seen.items():
+        setattr(found, name, lambda *args, own=own: (taken.append(1), own(*args)))
+    counts = []
+    for x in batches:
+        taken.clear()
+        compiled(weights, x, Context(), out)
+        counts.append(len(taken))
+    return counts, out, found
+
+
+@pytest.mark.parametrize("shift", [-9.0, 0.0])
+def test_a_step_like_the_one_before_takes_one_pass(shift, set_threads):
+    """Where fewer are positive than are to be kept, too, and where none is."""
+    set_threads(1)
+    architecture = BatchTopK(8)
+    weights = random_sae(architecture, 12, D)
+    weights.encoder_bias.add_(shift)
+    x = torch.randn(70, D, generator=seeded(1))
+    assert int((x @ weights.encoder.T + weights.encoder_bias > 0.0).sum()) < 8 * 70
+    counts, out, _ = passes(architecture, weights, [x] * 4)
+    assert counts[1:] == [1, 1, 1]
+    torch.testing.assert_close(
+        out.flat, gradients("reference", architecture, weights, x)[1].flat, rtol=1e-4, atol=1e-5
+    )
+    weights.encoder_bias.add_(30.0 - shift)  # all are positive: exactly as many as are to be kept
+    counts, out, found = passes(BatchTopK(12), weights, [x] * 3)
+    assert counts[1:] == [1, 1]
+    assert found._bound > 0.0
+
+
+def test_room_for_candidates_is_given_back(set_threads):
+    """After a bound of 0 on inputs of which nearly all are positive."""
+    set_threads(1)
+    architecture = BatchTopK(1)
+    weights = random_sae(architecture, 400, D)
+    few, many = (weights.like(weights.flat.clone()) for _ in range(2))
+    few.encoder_bias.sub_(50.0)
+    many.encoder_bias.add_(50.0)
+    x = torch.randn(70, D, generator=seeded(1))
+    compiled, out = gradients_for("compiled", architecture, 400, D, 70), weights.like()
+    rooms = []
+    for each in (few, many, weights, weights, weights):
+        compiled(each, x, Context(), out)
+        rooms.append(compiled._candidates._values.shape[1])
+    assert rooms[0] == 64
+    assert rooms[1] > 32 * 400
+    assert rooms[-1] < 1000
+    assert torch.equal(out.flat, gradients("compiled", architecture, weights, x)[1].flat)
+
+
 # ---- what is kept ---------------------------------------------------------------------------
 
 

@@ -65,6 +65,29 @@ def test_lists_grow_as_they_must(kind):
     check_against_autograd("sparse", architecture, weights, x, Context(0.7))
 
 
+@pytest.mark.parametrize("kind", ["relu", "jumprelu"])
+def test_lists_shrink_where_they_may(kind):
+    """Once fewer fire, as in training; the results are those of a list that was never longer."""
+    architecture = KINDS[kind]
+    weights = random_sae(architecture, 200, 9)
+    many = weights.like(weights.flat.clone())
+    many.encoder_bias.add_(6.0)
+    weights.encoder_bias.sub_(1.5)
+    x = sparse_inputs(architecture, weights, 70, 0.1, 3)
+    used, out = gradients_for("sparse", architecture, 200, 9, len(x)), weights.like()
+    rooms, steps = [used._listed[0].shape[1]], []
+    for each in (many, weights, weights):
+        steps.append(used(each, x, Context(0.7), out))
+        rooms.append(used._listed[0].shape[1])
+    assert rooms[0] == 32 * 8
+    assert rooms[1] > 32 * 150
+    assert rooms[3] <= rooms[2] < rooms[1] / 2
+    anew, fresh = weights.like(), gradients_for("sparse", architecture, 200, 9, len(x))
+    first = fresh(weights, x, Context(0.7), anew)
+    assert steps[1].loss == steps[2].loss == first.loss
+    assert torch.equal(out.flat, anew.flat)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_same_whatever_the_number_of_threads(kind, set_threads):
     architecture = KINDS[kind]
@@ -124,5 +147,5 @@ def test_a_run_is_the_same_on_every_path_up_to_rounding():
         flats.append(double(trainer.weights).flat)
     # Adam's first steps are signs of gradients: one of rounding's size may differ by 2 rates
     off = (flats[0] - flats[1]).abs()
-    assert float(off.max()) <= 20 * 2 * spec.learning_rate
-    assert float(off.median()) < 1e-5
+    assert float(off.quantile(0.98)) < 1e-6
+    assert float(off.median()) < 1e-7

@@ -106,6 +106,7 @@ def update(
     place = encoder + entry
     _adam(to_encoder, place, inside, state, rule, False)
     to_decoder += along[:, None] * v
+    tl.debug_barrier()  # every thread has its v before another one's decoder changes
     place = decoder + entry
     _adam(to_decoder, place, inside, state, rule, False)
 

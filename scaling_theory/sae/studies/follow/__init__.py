@@ -3,9 +3,10 @@
 from scaling_theory.sae.studies.follow.compare import (
     allocations,
     comparison,
-    discovery_exponents,
+    exponents,
     verdicts,
 )
+from scaling_theory.sae.studies.follow.curves import betas
 from scaling_theory.sae.studies.follow.runs import train_follow
 from scaling_theory.sae.studies.follow.settings import ARCHITECTURES, HELD_OUT, SETTINGS, Setting
 
@@ -15,8 +16,9 @@ __all__ = [
     "SETTINGS",
     "Setting",
     "allocations",
+    "betas",
     "comparison",
-    "discovery_exponents",
+    "exponents",
     "train_follow",
     "verdicts",
 ]

@@ -3,7 +3,7 @@
 - :func:`comparison`: one row a run and curve (derived, or trained on the manifold alone).
 - :func:`verdicts`: one row a setting, architecture and curve; what the seeds agree on.
 - :func:`allocations`: trained and predicted latents by feature, for plots.
-- :func:`discovery_exponents`: slopes of D(N), trained and predicted.
+- :func:`exponents`: slopes of D(N) and of the loss, trained and predicted.
 
 Two numbers say how far a prediction is off. *Total variation* is half of sum_i |n_i - n_i*|/N, with
 latents that serve no feature (dead, or idle in the theory) as one more feature; seeds differ among
@@ -15,14 +15,15 @@ two, since the theory also says what the allocation that was trained should cost
 
 The first is the price of a bad *allocation*, the second says how the features' own losses differ
 from their curves (*within*): what training, interference or a shared k do to a feature that has its
-n_i latents.
+n_i latents. Latents are counted for the one feature that they serve most: where many serve two
+(purity well below 1) that inflates the first factor and deflates the second.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, final
 
@@ -34,7 +35,6 @@ from scaling_theory.sae.studies.follow.curves import measured_curve
 from scaling_theory.sae.studies.follow.settings import (
     ARCHITECTURES,
     HELD_OUT,
-    RARE,
     SETTINGS,
     Setting,
 )
@@ -64,6 +64,8 @@ class Trained:
         On fresh samples.
     frequencies : (width,)
         How often each latent fires, falling.
+    mixed
+        Latents with a purity below 0.9: they serve two features or more.
     """
 
     width: int
@@ -72,6 +74,7 @@ class Trained:
     explained: Floats
     loss: float
     frequencies: Floats
+    mixed: int
 
     @property
     def idle(self) -> int:
@@ -93,6 +96,7 @@ def trained(setting: Setting, architecture: str, kept: Kept) -> list[Trained]:
                 float(row["loss"]),
                 np.sort(np.array(json.loads(str(row["fires"])), dtype=np.float64))[::-1]
                 / spec.evaluation,
+                int(json.loads(str(row["mixed"]))[0]),
             )
         )
     return out
@@ -112,15 +116,16 @@ def comparison(
     Returns
     -------
     DataFrame
-        ``setting``, ``architecture``, ``fed`` (with which curves), ``width``, ``seed``;
+        ``setting``, ``architecture``, ``fed`` (what the prediction rests on), ``width``, ``seed``;
         ``variation`` (total variation), ``seeds`` (mean total variation to the other seeds of the
-        width), ``loss``, ``predicted_loss``, ``gap`` (their difference over E|x|^2, the loss
-        without latents), ``ratio``, and its factors ``allocation`` and ``within`` (nan where the
-        prediction is below 0.1% of E|x|^2); ``discovered`` (features
-        with a latent), ``predicted_discovered``, ``explained`` (features of which more than half is
-        explained), ``idle``, ``predicted_idle``;
-        ``frequency_error``, the mean of |log10| of the ratio of firing frequencies, rank by rank
-        over the latents that fire in both.
+        width), ``by_p`` and ``by_root`` (total variation to latents in proportion to p_i and to its
+        root); ``loss``, ``predicted_loss``, ``gap`` (their difference over E|x|^2, the loss without
+        latents), ``ratio``, and its factors ``allocation`` and ``within`` (nan where the prediction
+        is below 0.1% of E|x|^2); ``discovered`` (features with a latent),
+        ``predicted_discovered``, ``explained`` (features of which more than half is explained),
+        ``mixed`` (latents that serve two features or more: a purity below 0.9), ``idle``,
+        ``predicted_idle``; ``frequency_error``, the mean of |log10| of the ratio of
+        firing frequencies, rank by rank over the latents that fire in both.
     """
     import pandas as pd
 
@@ -131,12 +136,20 @@ def comparison(
         if theory is None:
             continue
         runs = trained(setting, architecture, kept)
-        empty = setting.data.magnitude
+        empty, p = setting.data.magnitude, setting.data.probabilities
         fires = _firing(setting, architecture, kept)
         for run in runs:
             best = theory.at(run.width)
             others = [o.latents for o in runs if o.width == run.width and o is not run]
             cost = theory.cost(run.latents)
+            off = [
+                total_variation(run.latents, other, run.width)
+                for other in (
+                    best.latents,
+                    _shared_out(p, run.width),
+                    _shared_out(p**0.5, run.width),
+                )
+            ]
             rows.append(
                 {
                     "setting": setting.name,
@@ -144,8 +157,10 @@ def comparison(
                     "fed": fed,
                     "width": run.width,
                     "seed": run.seed,
-                    "variation": total_variation(run.latents, best.latents, run.width),
+                    "variation": off[0],
                     "seeds": np.mean([total_variation(run.latents, o, run.width) for o in others]),
+                    "by_p": off[1],
+                    "by_root": off[2],
                     "loss": run.loss,
                     "predicted_loss": best.loss,
                     "gap": (run.loss - best.loss) / empty,
@@ -155,6 +170,7 @@ def comparison(
                     "discovered": int((run.latents > 0).sum()),
                     "predicted_discovered": int((best.latents > 0).sum()),
                     "explained": int((run.explained > 0.5).sum()),
+                    "mixed": run.mixed,
                     "idle": run.idle,
                     "predicted_idle": run.width - int(best.latents.sum()),
                     "frequency_error": _apart(run.frequencies, fires(best.latents)),
@@ -164,37 +180,53 @@ def comparison(
 
 
 def verdicts(table: pd.DataFrame | None = None) -> pd.DataFrame:
-    """Return what :func:`comparison` says of each setting, architecture and curve.
+    """Return what :func:`comparison` says of each setting, architecture and prediction.
 
     Returns
     -------
     DataFrame
-        Means over widths and seeds of ``variation``, ``seeds``, ``gap``, ``ratio``, ``allocation``,
-        ``within`` and ``frequency_error``, without nan; ``ratio_low`` and ``ratio_high``;
-        ``as_seeds``, at how many widths the mean total variation to the prediction is no more than
-        that of the seed which is furthest from the others, of ``widths``; ``loss_as_seeds``, at how
-        many the predicted loss is inside the 95% interval of the seeds' mean (Student's t).
+        ``variation``, ``seeds``: means over widths and seeds; ``naive``: the smaller mean of
+        ``by_p`` and ``by_root``.
+        ``ratio``: mean over the ``compared`` widths that have one; ``off``: mean |ln ratio|;
+        ``worst``: the ratio that is furthest from 1. Of means over seeds at each width.
+        ``allocation``, ``within``, ``frequency_error``: means, without nan.
+        ``spread``: relative standard deviation of the loss over seeds, pooled over widths; the
+        samples that losses are measured on are part of it.
+        ``latents_as_seeds``, of ``widths``: at how many the mean total variation to the prediction
+        is no more than that of the seed which is furthest from the others. A prediction that is the
+        centre of the seeds is nearer by sqrt(2) than they are to each other.
+        ``loss_as_seeds``: at how many the predicted loss is inside the 95% interval of the seeds'
+        mean, from the pooled spread (Student's t). Both are easier where seeds scatter more.
     """
     import pandas as pd
     from scipy.stats import t as student
 
     table = comparison() if table is None else table
     rows = []
-    for (setting, architecture, fed), part in table.groupby(
-        ["setting", "architecture", "fed"], sort=False
-    ):
-        row: dict[str, Any] = {"setting": setting, "architecture": architecture, "fed": fed}
-        names = ["variation", "seeds", "gap", "ratio", "allocation", "within", "frequency_error"]
-        row |= {name: float(part[name].mean()) for name in names}
-        row |= {"ratio_low": part["ratio"].min(), "ratio_high": part["ratio"].max()}
+    keys = ["setting", "architecture", "fed"]
+    for key, part in table.groupby(keys, sort=False):
         by_width = part.groupby("width")
-        row["as_seeds"] = int(sum(w["variation"].mean() <= w["seeds"].max() for _, w in by_width))
-        inside = 0
-        for _, some in by_width:
-            k = len(some)
-            half = student.ppf(0.975, k - 1) * some["loss"].std(ddof=1) / np.sqrt(k)
-            inside += int(abs(some["loss"].mean() - some["predicted_loss"].iloc[0]) <= half)
-        rows.append({**row, "loss_as_seeds": inside, "widths": len(by_width)})
+        loss, expected = by_width["loss"].mean(), by_width["predicted_loss"].first()
+        free = len(part) - len(loss)
+        relative = part["loss"] / part["width"].map(loss) - 1.0
+        spread = math.sqrt(float((relative**2).sum()) / free)
+        t = float(student.ppf(0.975, free))
+        half: Any = t * spread * loss / np.sqrt(by_width.size())
+        ratio = by_width["ratio"].mean().dropna()
+        far = ratio.iloc[int(np.argmax(np.abs(np.log(ratio))))] if len(ratio) else math.nan
+        row: dict[str, Any] = dict(zip(keys, key, strict=True))
+        row |= {name: float(part[name].mean()) for name in ("variation", "seeds")}
+        row["naive"] = float(min(part["by_p"].mean(), part["by_root"].mean()))
+        row |= {"ratio": ratio.mean(), "off": np.abs(np.log(ratio)).mean(), "worst": far}
+        row["compared"] = len(ratio)
+        names = ("allocation", "within", "frequency_error")
+        row |= {name: float(part[name].mean()) for name in names}
+        row["spread"] = spread
+        row["latents_as_seeds"] = int(
+            (by_width["variation"].mean() <= by_width["seeds"].max()).sum()
+        )
+        row["loss_as_seeds"] = int(((loss - expected).abs() <= half).sum())
+        rows.append({**row, "widths": len(loss)})
     return pd.DataFrame(rows)
 
 
@@ -219,50 +251,63 @@ def allocations(
     return pd.DataFrame(out)
 
 
-def discovery_exponents(
-    kept: Kept | None = None, settings: Sequence[Setting] = SETTINGS
+def exponents(
+    kept: Kept | None = None, settings: Sequence[Setting] = (*SETTINGS, *HELD_OUT)
 ) -> pd.DataFrame:
-    """Return the slopes of ln D(N) against ln N over all widths of each setting.
+    """Return slopes against ln N, trained and predicted.
 
     Returns
     -------
     DataFrame
-        ``setting``, ``architecture``, ``alpha``; ``trained``, ``low``, ``high``: mean of the seeds'
-        slopes with its 95% interval (Student's t); ``explained``: the same slope of features of
-        which more than half is explained; ``predicted from derived``, ``predicted from trained``:
-        slopes of the solver's D(N) at the same widths; ``factor``, by which N grows.
+        ``setting``, ``architecture``, ``alpha``; ``of``: "D", features with a latent, at the widths
+        at which no count, trained or predicted, is that of all features ("alone" is not asked);
+        "D explained", of which more than half is explained, at the same widths; "1/L", the loss, at
+        all. ``factor``, by which N grows over these widths. ``trained``, ``low``, ``high``: mean of
+        the seeds' slopes with its 95% interval (Student's t). Then the solver's slope of the same
+        for each prediction; D explained has none.
     """
     import pandas as pd
-    from scipy.stats import t as student
 
     kept = Kept("follow") if kept is None else kept
     rows = []
     for setting in settings:
         for architecture in setting.architectures:
             runs = trained(setting, architecture, kept)
+            theories = {fed: theory_of(setting, architecture, fed, kept) for fed in FED}
+            known = {fed: theory for fed, theory in theories.items() if theory is not None}
+            best = {fed: [t.at(n) for n in setting.widths] for fed, t in known.items()}
+            counts = {fed: [int((b.latents > 0).sum()) for b in at] for fed, at in best.items()}
             seeds = sorted({run.seed for run in runs})
-
-            widths = np.array(setting.widths)
             own = [[r for r in runs if r.seed == seed] for seed in seeds]
-            found = np.array([_slope(((r.latents > 0).sum() for r in rs), widths) for rs in own])
-            half = student.ppf(0.975, len(seeds) - 1) * found.std(ddof=1) / np.sqrt(len(seeds))
-            explained = [_slope(((r.explained > 0.5).sum() for r in rs), widths) for rs in own]
-            row: dict[str, Any] = {
-                "setting": setting.name,
-                "architecture": architecture,
-                "alpha": setting.alpha,
-                "factor": widths[-1] / widths[0],
-                "trained": found.mean(),
-                "low": found.mean() - half,
-                "high": found.mean() + half,
-                "explained": float(np.mean(explained)),
+            found = [[int((r.latents > 0).sum()) for r in rs] for rs in own]
+            seen = [*found, *(c for fed, c in counts.items() if fed != "alone")]
+            some = [
+                i for i in range(len(setting.widths)) if all(c[i] < setting.features for c in seen)
+            ]
+            every = list(range(len(setting.widths)))
+            explained = [[int((r.explained > 0.5).sum()) for r in rs] for rs in own]
+            inverse: dict[str, list[float]] = {
+                fed: [_inverse(b.loss) for b in at] for fed, at in best.items()
             }
-            for fed in FED:
-                theory = theory_of(setting, architecture, fed, kept)
-                if theory is not None:
-                    counts = [int((theory.at(int(n)).latents > 0).sum()) for n in widths]
-                    row[f"predicted from {fed}"] = _slope(counts, widths)
-            rows.append(row)
+            cases: tuple[tuple[str, Any, Any, list[int]], ...] = (
+                ("D", found, counts, some),
+                ("D explained", explained, {}, some),
+                ("1/L", [[1.0 / r.loss for r in rs] for rs in own], inverse, every),
+            )
+            for of, mine, theirs, at in cases:
+                widths = np.array(setting.widths)[at]
+                slopes = np.array([_slope(np.array(c)[at], widths) for c in mine])
+                rows.append(
+                    {
+                        "setting": setting.name,
+                        "architecture": architecture,
+                        "alpha": setting.alpha,
+                        "of": of,
+                        "factor": widths[-1] / widths[0] if widths.size else math.nan,
+                        **_interval(slopes),
+                        **{fed: _slope(np.array(c)[at], widths) for fed, c in theirs.items()},
+                    }
+                )
     return pd.DataFrame(rows)
 
 
@@ -273,13 +318,13 @@ def _firing(setting: Setting, architecture: str, kept: Kept) -> Any:
     """Function of an allocation: how often its latents fire, falling.
 
     A feature's n latents share its activations with the overlap q(n) that was measured on its
-    manifold alone; each fires with frequency p q(n)/n.
+    manifold in every input; each fires with frequency p q(n)/n.
     """
     data = setting.data
     group = data.group_of(np.arange(1, setting.features + 1))
     chosen = ARCHITECTURES[architecture]
     measured = [
-        None if manifold.dimension == 1 else measured_curve(manifold, chosen, kept, RARE)
+        None if manifold.dimension == 1 else measured_curve(manifold, chosen, kept)
         for manifold in data.manifolds
     ]
 
@@ -296,12 +341,33 @@ def _firing(setting: Setting, architecture: str, kept: Kept) -> Any:
     return fires
 
 
-def _slope(counts: Iterable[int], widths: Ints) -> float:
-    """Slope of ln counts against ln widths; nan where a count is 0."""
-    found = np.fromiter(counts, np.float64)
-    if (found <= 0.0).any():
+def _slope(values: Floats, widths: Ints) -> float:
+    """Slope of ln values against ln widths; nan of one width, and where a value is 0 or unknown."""
+    if widths.size < 2 or not (values > 0.0).all():
         return math.nan
-    return float(np.polyfit(np.log(widths), np.log(found), 1)[0])
+    return float(np.polyfit(np.log(widths), np.log(values), 1)[0])
+
+
+def _interval(slopes: Floats) -> dict[str, float]:
+    from scipy.stats import t as student
+
+    mean = float(slopes.mean())
+    t = float(student.ppf(0.975, slopes.size - 1))
+    half = t * float(slopes.std(ddof=1)) / math.sqrt(slopes.size)
+    return {"trained": mean, "low": mean - half, "high": mean + half}
+
+
+def _inverse(loss: float) -> float:
+    return 1.0 / loss if loss > 0.0 else math.nan
+
+
+def _shared_out(weights: Floats, latents: int) -> Ints:
+    """Whole numbers in proportion to weights that sum to ``latents``: largest remainders."""
+    exact = latents * weights / weights.sum()
+    out: Ints = np.floor(exact).astype(np.int64)
+    more = np.argsort(out - exact, kind="stable")[: latents - int(out.sum())]
+    out[more] += 1
+    return out
 
 
 def _ratio(one: float, other: float, empty: float) -> float:

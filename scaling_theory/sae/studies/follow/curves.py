@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -21,7 +22,7 @@ from scaling_theory.sae.architectures import Architecture, ReLU, TopK
 from scaling_theory.sae.data import Data
 from scaling_theory.sae.manifolds import Circle, Points, Shell, Sphere
 from scaling_theory.sae.studies._kept import Kept
-from scaling_theory.sae.studies.follow.settings import singles
+from scaling_theory.sae.studies.follow.settings import ARCHITECTURES, RARE, singles
 from scaling_theory.theory.geometry import (
     basis_curve,
     circle_curve,
@@ -29,6 +30,9 @@ from scaling_theory.theory.geometry import (
     sphere_tiling,
     spread_points,
 )
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 #: Numbers of latents at which tilings of spheres are computed.
 _TILINGS = (8, 12, 16, 24, 32, 48, 64, 96, 128, 192)
@@ -115,3 +119,27 @@ def _sphere(dimension: int, l1: float) -> TabulatedCurve:
     tilings = [sphere_tiling(spread_points(int(n), dimension), l1, samples=2048).loss for n in many]
     loss = np.concatenate((basis.loss(few), tilings))
     return TabulatedCurve(np.concatenate((few, many)), np.minimum.accumulate(loss))
+
+
+def betas(kept: Kept | None = None) -> pd.DataFrame:
+    """Return the excess exponents of the manifolds of the study, trained alone with ReLU.
+
+    Returns
+    -------
+    DataFrame
+        ``manifold``, ``rate`` (how often it is active), ``beta``, ``low``, ``high``, ``status``:
+        from 2d latents on, with a free floor.
+    """
+    import pandas as pd
+
+    kept = Kept("follow") if kept is None else kept
+    rows = []
+    for manifold in (Circle(), Sphere(3), Sphere(4), Shell(3)):
+        for rate in (1.0, RARE):
+            curve = measured_curve(manifold, ARCHITECTURES["ReLU"], kept, rate)
+            most = int(curve.n[-1])
+            found = curve.exponents(between=(2 * manifold.dimension, most)).excess
+            low, high = found.interval
+            row = {"manifold": repr(manifold), "rate": rate, "beta": found.value}
+            rows.append({**row, "low": low, "high": high, "status": found.status})
+    return pd.DataFrame(rows)

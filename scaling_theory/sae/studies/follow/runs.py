@@ -53,15 +53,17 @@ def train_follow(stores: Sequence[Path] = (), folder: Path = FOLDER, **how: Any)
 
 
 def _lists(spec: RunSpec, tensors: Mapping[str, torch.Tensor]) -> dict[str, list[float]]:
-    """Latents, explained share and overlap by feature, and how often each latent fires."""
+    """Latents and explained share by feature, latents of a purity below 0.9, and firing."""
     if not isinstance(spec.data, Superposition):
         return {}
     owner = tensors["owner"]
     latents = np.bincount(owner[owner >= 0].numpy(), minlength=spec.data.features)
     fires = (tensors["frequencies"] * spec.evaluation).round().to(torch.int64)
     explained = tensors["explained"].nan_to_num(0.0).double().numpy()
+    mixed = (tensors["purity"].numpy() < 0.9) & (owner.numpy() >= 0)
     return {
         "latents": latents.tolist(),
+        "mixed": [int(mixed.sum())],
         "explained": [float(f"{v:.3f}") for v in explained],
         "fires": sorted(fires.tolist(), reverse=True),
     }

@@ -6,7 +6,9 @@ say what that costs:
 
 - "rare, k shared": every feature has the mean, over samples in which it is active, of the curves
   for the number of latents that it gets there. That is still a sum over features, and the solver
-  takes it. It is too low where what is best for one latent is not what is best for two.
+  takes it. Only features that have latents take some of k, so the shares follow from the solution:
+  it is found by iteration. One mean stands for all ranks, though frequent features have less
+  company than rare ones; and it is too low where what is best for one latent is not for two.
 - "derived, k shared": features on half-axis bases, of all of which the k largest coordinates of a
   sample are kept (``HalfAxes``). No sum over features, so only the loss is corrected; latents are
   those of the derived curves.
@@ -24,8 +26,7 @@ import torch
 from scaling_theory._validate import Floats, Ints
 from scaling_theory.allocation import allocate
 from scaling_theory.curves import LossCurve, TabulatedCurve
-from scaling_theory.sae.architectures import Architecture, TopK
-from scaling_theory.sae.data import Data
+from scaling_theory.sae.architectures import TopK
 from scaling_theory.sae.studies._kept import Kept
 from scaling_theory.sae.studies.follow.curves import optimal_curve, shared_curve, trained_curve
 from scaling_theory.sae.studies.follow.settings import ARCHITECTURES, RARE, Setting
@@ -37,7 +38,7 @@ Fed = Literal["derived", "alone", "rare", "derived, k shared", "rare, k shared"]
 FED: Final[tuple[Fed, ...]] = ("derived", "alone", "rare", "derived, k shared", "rare, k shared")
 
 #: Samples on which half-axes that share k are evaluated, and their seed.
-_SAMPLES, _SEED = 16_384, 0
+_SAMPLES, _SEED = 2**17, 0
 
 
 @final
@@ -66,10 +67,12 @@ def theory_of(setting: Setting, architecture: str, fed: Fed, kept: Kept) -> Theo
     if by_label is None:
         return None
     chosen = ARCHITECTURES[architecture]
-    if fed != "derived, k shared":
+    if not fed.endswith("k shared"):
         return Theory(setting, by_label)
     assert isinstance(chosen, TopK)
-    return Theory(setting, by_label, HalfAxes(setting.data, chosen.k))
+    if fed == "derived, k shared":
+        return Theory(setting, by_label, HalfAxes(setting.data, chosen.k))
+    return SharedTheory(setting, by_label, chosen.k, kept)
 
 
 def curves(
@@ -84,10 +87,8 @@ def curves(
         curve: LossCurve | None
         if fed.startswith("derived"):
             curve = optimal_curve(manifold, chosen)
-        elif fed == "rare, k shared":
-            curve = _shared(data, manifold, chosen, kept)
         else:
-            curve = trained_curve(manifold, chosen, kept, RARE if fed == "rare" else 1.0)
+            curve = trained_curve(manifold, chosen, kept, 1.0 if fed == "alone" else RARE)
         if curve is None:
             return None
         out[label] = curve
@@ -139,6 +140,58 @@ class Theory:
         return float(self._p @ losses)
 
 
+class SharedTheory(Theory):
+    """The optimum where an active feature has the curve for as many of the k latents as it gets.
+
+    Parameters
+    ----------
+    setting
+        Features and their frequencies.
+    by_label
+        Curve of each group of features that has all of k.
+    k
+        Of TopK.
+    kept
+        Stored rows of SAEs trained on each manifold.
+    """
+
+    #: Rounds in which shares and solution have to agree; a cycle ends with the last.
+    ROUNDS: Final = 20
+
+    def __init__(
+        self, setting: Setting, by_label: Mapping[str, LossCurve], k: int, kept: Kept
+    ) -> None:
+        super().__init__(setting, by_label)
+        self._setting, self._k = setting, k
+        self._by_k: dict[str, list[LossCurve]] = {}
+        for label, manifold in zip(setting.data.labels, setting.data.manifolds, strict=True):
+            nothing = TabulatedCurve([0, 1], [manifold.magnitude, manifold.magnitude])
+            some = [trained_curve(manifold, TopK(j), kept, RARE) for j in range(1, k + 1)]
+            self._by_k[label] = [nothing, *some]
+
+    def at(self, width: int) -> Predicted:
+        """Return the optimum with so many latents."""
+        if width not in self._known:
+            found = np.ones(self._p.size, dtype=bool)
+            for _ in range(self.ROUNDS):
+                best = self._with(found).at(width)
+                before, found = found, best.latents > 0
+                if (found == before).all():
+                    break
+            self._known[width] = best
+        return self._known[width]
+
+    def cost(self, latents: Ints) -> float:
+        """Return the loss of any allocation."""
+        return self._with(latents > 0).cost(latents)
+
+    def _with(self, found: Any) -> Theory:
+        """Return the theory in which the features that are found share k."""
+        shares = shares_of_k(self._p[found], self._k).tolist()
+        curves = {label: shared_curve(by_k, shares) for label, by_k in self._by_k.items()}
+        return Theory(self._setting, curves)
+
+
 class HalfAxes:
     """Loss of half-axis bases, the k largest coordinates of each sample being kept.
 
@@ -150,20 +203,20 @@ class HalfAxes:
 
     def __init__(self, data: Superposition, k: int) -> None:
         parts = data.sample_parts(_SAMPLES, torch.Generator().manual_seed(_SEED))
-        self._x, self._k = parts.coordinates, k
         sizes = [s.stop - s.start for s in parts.slices]
-        self._feature = np.repeat(np.arange(len(sizes)), sizes)
-        self._axis = np.concatenate([np.arange(size) for size in sizes])
+        most = int((parts.coordinates != 0.0).sum(1).max())
+        at = parts.coordinates.abs().topk(most, dim=1).indices  # all that are not 0
+        self._x, self._k = parts.coordinates.gather(1, at), min(k, most)
+        self._feature = np.repeat(np.arange(len(sizes)), sizes)[at.numpy()]
+        self._axis = np.concatenate([np.arange(size) for size in sizes])[at.numpy()]
         self._square = float(self._x.square().sum(1).double().mean())
 
     def loss(self, latents: Ints) -> float:
         """Return the loss of an allocation, latents of shape (features,)."""
         n = latents[self._feature]
-        positive = torch.tensor(n > 2 * self._axis)
-        negative = torch.tensor(n > 2 * self._axis + 1)
-        seen = self._x * torch.where(self._x > 0.0, positive, negative)
-        k = min(self._k, seen.shape[1])
-        kept = seen.square().topk(k, dim=1).values.sum(1).double().mean()
+        needed = torch.tensor(2 * self._axis) + (self._x < 0.0)
+        seen = self._x * (torch.tensor(n) > needed)
+        kept = seen.square().topk(self._k, dim=1).values.sum(1).double().mean()
         return self._square - float(kept)
 
 
@@ -197,14 +250,3 @@ def shares_of_k(probabilities: Floats, k: int) -> Floats:
         if more:
             out[each + 1] += seen[active] * more / active
     return out
-
-
-def _shared(
-    data: Superposition, manifold: Data, chosen: Architecture, kept: Kept
-) -> LossCurve | None:
-    """Curve of a feature that shares k with others; None for architectures without a k."""
-    if not isinstance(chosen, TopK):
-        return None
-    nothing = TabulatedCurve([0, 1], [manifold.magnitude, manifold.magnitude])
-    some: list[Any] = [trained_curve(manifold, TopK(k), kept, RARE) for k in range(1, chosen.k + 1)]
-    return shared_curve([nothing, *some], shares_of_k(data.probabilities, chosen.k).tolist())
