@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+# One process a core, at most 8; the tests of a file stay together, since they share what is slow.
+PARALLEL ?= --numprocesses=auto --maxprocesses=8 --dist=loadfile
 
 .PHONY: help install reproduce test test-all lint bench clean
 
@@ -24,14 +26,15 @@ lint: install ## style and types
 	$(BIN)/mypy
 
 test: lint ## lint, types and tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(PARALLEL)
 
 test-all: lint ## the same with the slow tests and new random examples
-	$(BIN)/python -m pytest -m 'slow or not slow' --hypothesis-profile=exploring
+	$(BIN)/python -m pytest $(PARALLEL) -m 'slow or not slow' --hypothesis-profile=exploring
 
 bench: install ## headline figures of speed, beside their peers
 	$(BIN)/python benchmarks/allocation.py
 	$(BIN)/python benchmarks/sae_step.py
+	$(BIN)/python benchmarks/sae_superposed.py
 	$(BIN)/python benchmarks/decoders.py
 	$(BIN)/python benchmarks/fits.py
 	$(BIN)/python benchmarks/frequencies.py

@@ -450,7 +450,10 @@ def test_the_command_line_has_dask_too(client, ask):
     ("options", "fragment"),
     [
         (["--backend", "dask"], "--backend dask and --scheduler ADDRESS go together"),
-        (["--backend", "loky", "--scheduler", "tcp://localhost:1"], "--scheduler goes with"),
+        (
+            ["--backend", "loky", "--scheduler", "tcp://localhost:1"],
+            "--backend dask and --scheduler",
+        ),
         (["--backend", "magic"], "--backend must be None, 'loky', 'dask'"),
         (["--workers", "2"], "--workers must be None without a backend"),
         (["--backend", "dask", "--scheduler", "nonsense://x"], "--scheduler nonsense://x can't be"),

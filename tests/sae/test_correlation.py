@@ -451,7 +451,10 @@ REFUSED = [
     ),
     (lambda: made(exclusive=True), "exclusive must be False without parents, got True"),
     (lambda: made(parents=TREES, exclusive=1), "exclusive must be True or False, got 1"),
-    (lambda: made(correlation=0.5), "loadings of shape (12, r) with r from 1 to 1024, got float"),
+    (
+        lambda: made(correlation=0.5),
+        "with r from 1 to 1024, for example Correlation(rank=8, strength=0.5), got float",
+    ),
     (lambda: made(correlation=np.ones((3, 2))), "got ndarray of shape (3, 2)"),
     (lambda: made(correlation=LONG), "length below 1, got 1.0 for rank 5"),
     (lambda: made(correlation=np.full((12, 1), np.nan)), "correlation (row by row) must hold"),
