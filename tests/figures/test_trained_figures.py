@@ -105,7 +105,11 @@ def test_jumprelu_shells_plateau_too(jump: pd.DataFrame, dimension: int) -> None
     shell = toy_curves.fall(curve(jump, "jump_shells", dimension), dimension)
     sphere = toy_curves.fall(curve(jump, "jump_spheres", dimension), dimension)
     assert 0.0 < shell < 0.05
-    assert sphere > (0.1 if dimension > 2 else 0.06)  # what the floor leaves to a circle: see above
+    if dimension == 2 and jump["n"].max() > 1024:
+        # the preset of the paper misses 10% (docs/findings.md): latents die
+        assert sphere == pytest.approx(0.0718, abs=5e-5)
+    else:
+        assert sphere > 0.1
     assert sphere > 2.0 * shell
 
 

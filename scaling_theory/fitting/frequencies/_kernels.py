@@ -64,9 +64,12 @@ def _integral(a: float, q: float, low: float, high: float) -> tuple[float, float
         return p / b, -p / b * (r + 1.0 / b)
     span = math.log(high / low)
     u = b * span
-    if abs(u) < 1e-3:
-        share = 1.0 - u / 2.0 * (1.0 - u / 3.0 * (1.0 - u / 4.0))
-        change = -0.5 + u / 3.0 - u * u / 8.0 + u * u * u / 30.0
+    if abs(u) < 0.5:  # the closed form of the change loses eps/u^2
+        share, change, term = 0.0, 0.0, 1.0  # term = (-u)^k/(k + 1)!
+        for k in range(16):
+            share += term
+            change -= term * (k + 1.0) / (k + 2.0)
+            term *= -u / (k + 2.0)
     else:
         share = -math.expm1(-u) / u
         change = (math.exp(-u) * (1.0 + u) - 1.0) / (u * u)

@@ -30,7 +30,8 @@ def test_sum_without_end_is_the_hurwitz_zeta(a, q):
     q=st.integers(1, 200),
     terms=st.integers(0, 3000),
 )
-@example(a=1.0625, q=35, terms=0)
+@example(a=1.0625, q=35, terms=0)  # the integral cancelled where (a - 1) ln(36/35) is small
+@example(a=1.0625, q=120, terms=1)
 @settings(max_examples=100, deadline=None)
 def test_sum_with_an_end_is_the_sum(a, q, terms):
     x = np.arange(q, q + terms + 1)
@@ -39,9 +40,7 @@ def test_sum_with_an_end_is_the_sum(a, q, terms):
     exact = math.fsum(weights)
     assert total == pytest.approx(exact, rel=1e-12)
     change = -math.fsum(weights * np.log(x / q))
-    # a difference of parts of up to q/(a - 1)^2, where that is not summed otherwise
-    apart = np.finfo(float).eps * q / max(abs(a - 1.0), 1e-2) ** 2
-    assert slope == pytest.approx(change, rel=1e-10, abs=1e-12 * exact + apart)
+    assert slope == pytest.approx(change, rel=1e-10, abs=1e-12 * exact)
 
 
 @given(a=st.floats(1.01, 6.0), log_x=st.floats(2.0, 20.0))
