@@ -35,6 +35,7 @@ bench: install ## headline figures of speed, beside their peers
 	$(BIN)/python benchmarks/allocation.py
 	$(BIN)/python benchmarks/sae_step.py
 	$(BIN)/python benchmarks/sae_superposed.py
+	$(BIN)/python benchmarks/sae_real.py
 	$(BIN)/python benchmarks/decoders.py
 	$(BIN)/python benchmarks/fits.py
 	$(BIN)/python benchmarks/frequencies.py

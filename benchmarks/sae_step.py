@@ -43,7 +43,8 @@ from typing import Any
 
 INSTALL = "pip install sae-lens==6.54.12"
 PACKAGE = ("compiled", "blocked", "reference")
-WAYS = (*PACKAGE, "loop", "SAELens")
+PEERS = ("loop", "SAELens")
+WAYS = (*PACKAGE, *PEERS)
 #: GOMP_SPINCOUNT of all processes.
 SPIN = "default"
 
@@ -339,7 +340,7 @@ def start(way: str, device: str, spin: str) -> dict[str, Any]:
     if spin != "default":
         os.environ["GOMP_SPINCOUNT"] = spin  # read when torch is imported
     try:
-        if way in PACKAGE:
+        if way not in PEERS:
             import scaling_theory.sae
         if way == "SAELens":
             os.environ.setdefault("WANDB_MODE", "disabled")
@@ -354,7 +355,7 @@ def start(way: str, device: str, spin: str) -> dict[str, Any]:
     if device != "cpu" and not torch.cuda.is_available():
         return {"error": f"no CUDA device here, for PyTorch {torch.__version__}"}
     said: dict[str, Any] = {"torch": torch.__version__, "torch_threads": torch.get_num_threads()}
-    if way in PACKAGE:
+    if way not in PEERS:
         import numba
 
         said |= {"scaling_theory": scaling_theory.__version__, "numba": numba.__version__}
@@ -413,14 +414,20 @@ class Processes:
 
 
 def interleaved(
-    processes: Processes, ways: Iterable[str], case: Case, repeats: int, seconds: float
+    processes: Processes,
+    ways: Iterable[str],
+    case: Case,
+    repeats: int,
+    seconds: float,
+    preparing: Callable[[str, Case, float], int] = prepare,
+    timing: Callable[[Case, int], float] | None = None,
 ) -> dict[str, list[float]]:
     """Seconds per step of each way, at each repeat."""
-    steps = {way: processes(way, prepare, way, case, seconds) for way in ways}
+    steps = {way: processes(way, preparing, way, case, seconds) for way in ways}
     times: dict[str, list[float]] = {way: [] for way in steps}
     for _ in range(repeats):
         for way, count in steps.items():
-            times[way].append(processes(way, timed, case, count))
+            times[way].append(processes(way, timing or timed, case, count))
     return times
 
 

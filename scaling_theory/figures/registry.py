@@ -17,7 +17,10 @@ if TYPE_CHECKING:  # load torch
     import pandas as pd
 
     from scaling_theory.sae.runs import Runs
+    from scaling_theory.sae.studies.real import Tables
 
+#: In ``only``: all figures of real activations, made anew from text.
+REAL = "real"
 #: Name of the files -> module that makes the figure.
 FIGURES: dict[str, str] = {
     "michaud2025_figure2_left": "scaling_theory.figures.regime_table",
@@ -37,6 +40,14 @@ FIGURES: dict[str, str] = {
     "trained_discovery": "scaling_theory.figures.trained_discovery",
     "tiling": "scaling_theory.figures.tiling",
     "recovery": "scaling_theory.figures.recovery",
+    "real_scaling": "scaling_theory.figures.real_scaling",
+    "real_joint": "scaling_theory.figures.real_joint",
+    "real_training": "scaling_theory.figures.real_training",
+    "real_density": "scaling_theory.figures.real_density",
+    "real_similarity": "scaling_theory.figures.real_similarity",
+    "real_frequencies": "scaling_theory.figures.real_frequencies",
+    "real_neighbours": "scaling_theory.figures.real_neighbours",
+    "real_diagnosis": "scaling_theory.figures.real_diagnosis",
     "michaud2025_figure1": "scaling_theory.figures.circle_saes",
     "michaud2025_figure3": "scaling_theory.figures.relu_curves",
     "michaud2025_figure5": "scaling_theory.figures.sphere_slopes",
@@ -59,6 +70,10 @@ def reproduce(
 
     Figures that rest on training (their module states ``SWEEPS``) come last, carry the preset in
     the names of their files, and take what ``figures.stored`` has; the rest is trained first.
+    Figures of real activations (``real_*``) are drawn from what is stored of the study; where
+    ``only`` names "real" itself it is made from text (up to 75 minutes with the quick preset on 2
+    cores, resumable). Where nothing is stored for a preset they are left out with a word, or are an
+    error if they were asked for by name.
 
     Parameters
     ----------
@@ -89,6 +104,8 @@ def reproduce(
         If an argument is out of range.
     SweepFailed, OSError, KeyboardInterrupt
         While training: what is done is kept, and the same call goes on from there.
+    ImportError
+        If figures of real activations are made from text, and the extra ``text`` is not installed.
     """
     _check_preset(preset)
     names = [n for n in FIGURES if not only or any(part in n for part in only)]
@@ -97,19 +114,29 @@ def reproduce(
         raise ValueError(f"only must name figures among {sorted(FIGURES)}, got {unknown[0]!r}")
     _writable(output)
     modules = {name: importlib.import_module(FIGURES[name]) for name in names}
-    plain = [name for name in names if not is_trained(modules[name])]
+    real = [name for name in names if is_real(modules[name])]
+    plain = [name for name in names if not is_trained(modules[name]) and name not in real]
     trained = [name for name in names if is_trained(modules[name])]
     written = []
 
-    def make(name: str, runs: Mapping[str, Runs] | None = None) -> None:
+    def make(
+        name: str, runs: Mapping[str, Runs] | None = None, tables: Tables | None = None
+    ) -> None:
         began = time.perf_counter()
-        made = _made(name, modules[name], preset, command, runs)
+        if tables is None:
+            made = _made(name, modules[name], preset, command, runs)
+        else:
+            made = _made_real(name, modules[name], preset, command, tables)
         written.append(_write(name, made, modules[name], output))
         if on_done is not None:
             on_done(made.stem, time.perf_counter() - began)
 
     for name in track(plain, "figures", len(plain), enabled=progress):
         make(name)
+    if real:
+        found = _tables(preset, only, progress, say)
+        for name in track(real if found is not None else [], "figures", 8, enabled=progress):
+            make(name, tables=found)
     if trained:
         from scaling_theory.figures import stored
 
@@ -167,6 +194,32 @@ def is_trained(module: Any) -> bool:
     return hasattr(module, "SWEEPS")
 
 
+def is_real(module: Any) -> bool:
+    """Whether a figure is of real activations: whether its module states REAL."""
+    return hasattr(module, "REAL")
+
+
+def _tables(
+    preset: Preset, only: Sequence[str], progress: bool, say: Callable[[str], None] | None
+) -> Tables | None:
+    """Tables of real activations: made from text if that is asked for, or the stored ones.
+
+    None where there are none and all figures are asked for: it takes hours, and an extra.
+    """
+    from scaling_theory.sae.studies.real import Tables, make_real
+
+    if REAL in only:
+        return make_real(preset, progress=progress, say=say)
+    try:
+        return Tables.load(preset)
+    except FileNotFoundError as error:
+        if only:
+            raise
+        if say is not None:
+            say(f"figures of real activations are left out: {error}")
+        return None
+
+
 @final
 @dataclass
 class _Made:
@@ -193,6 +246,14 @@ def _made(
 
     how = {"preset": preset, "sweeps": list(runs), **stored.record(list(runs.values()))}
     return _Made(f"{name}_{preset}", module.data(runs), record | how)
+
+
+def _made_real(name: str, module: Any, preset: Preset, command: str, tables: Tables) -> _Made:
+    import scaling_theory
+
+    record = {"figure": name, "command": command, "version": scaling_theory.__version__}
+    how = {"seed": 0, "device": "cpu", "preset": preset, "study": tables.record}
+    return _Made(f"{name}_{preset}", module.data(tables), record | how)
 
 
 def _check_preset(preset: str) -> None:

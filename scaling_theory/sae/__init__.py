@@ -3,6 +3,7 @@
 And SAEs that others have published: :func:`load_sae`.
 """
 
+from scaling_theory.sae.activations import Activations
 from scaling_theory.sae.architectures import (
     Architecture,
     BatchTopK,
@@ -48,6 +49,7 @@ from scaling_theory.sae.trainer import Trainer, TrainingFailed
 from scaling_theory.sae.weights import Weights
 
 __all__ = [
+    "Activations",
     "Architecture",
     "Ball",
     "BatchTopK",

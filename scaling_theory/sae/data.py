@@ -34,3 +34,10 @@ class Data(ABC):
     @abstractmethod
     def sample(self, count: int, generator: torch.Generator) -> torch.Tensor:
         """Draw inputs, float32 of shape (count, dimension), on the generator's device."""
+
+    def held_out(self, count: int, generator: torch.Generator) -> torch.Tensor:
+        """Draw inputs that no training sees, for metrics: fresh ones of a distribution.
+
+        Data that are finite keep some for this, and may return fewer than ``count``.
+        """
+        return self.sample(count, generator)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from scaling_theory.sae.activations import Activations
 from scaling_theory.sae.metrics import duplicates, evaluate, ownership
 from scaling_theory.sae.spec import RunSpec
 from scaling_theory.sae.superposition import Superposition
@@ -23,15 +24,16 @@ def measure(spec: RunSpec, weights: Weights) -> tuple[Row, dict[str, torch.Tenso
     row
         ``loss`` = ``reconstruction`` + ``penalty`` with ``stderr``, ``l0``, ``overlap``, ``fvu``,
         ``dead`` and ``duplicates`` (latents), ``magnitude`` (E|x|^2: the loss without latents and
-        bias). On a superposition also ``features``, ``discovered`` (features of which more than
-        half of the energy is explained while they are active, by whatever latents), and ``purity``
-        (mean over latents that serve a feature).
+        bias). On real activations also ``rows`` that were held out, ``log_density`` and
+        ``mean_activation``. On a superposition also ``features``, ``discovered`` (features of which
+        more than half of the energy is explained while they are active, by whatever latents), and
+        ``purity`` (mean over latents that serve a feature).
     tensors
         ``frequencies`` (n,) of firing; on a superposition also ``owner`` and ``purity`` (n,),
         ``explained`` and ``feature_overlap`` (features,).
     """
     device = weights.flat.device
-    x = spec.data.sample(spec.evaluation, spec.generator("evaluation", device=device))
+    x = spec.data.held_out(spec.evaluation, spec.generator("evaluation", device=device))
     at = evaluate(spec.architecture, weights, x)
     row: Row = {
         "loss": at.loss,
@@ -46,6 +48,12 @@ def measure(spec: RunSpec, weights: Weights) -> tuple[Row, dict[str, torch.Tenso
         "magnitude": spec.data.magnitude,
     }
     tensors = {"frequencies": at.frequencies}
+    if isinstance(spec.data, Activations):
+        row |= {
+            "rows": at.rows,
+            "log_density": at.log_density,
+            "mean_activation": at.mean_activation,
+        }
     if isinstance(spec.data, Superposition):
         parts = spec.data.sample_parts(_OWNERSHIP, spec.generator("ownership", device=device))
         owned = ownership(spec.architecture, weights, parts)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from functools import cached_property
-from typing import Any, final
+from typing import Any, Literal, final
 
 import torch
 
@@ -16,12 +16,15 @@ from scaling_theory.sae.remedies import Remedy
 
 #: Largest width of one trained SAE.
 MAX_WIDTH = 2**22
+#: Most points of a history.
+MAX_HISTORY = 1000
 #: Raised when the same specification no longer gives the same numbers.
 _VERSION = 1
 #: What the text of a specification leaves out where it has its default.
 _OPTIONS = {
     "decoder_norm", "encoder_scale", "encoder_bias", "warmup", "decay", "penalty_warmup", "clip",
-    "unit_norm", "betas", "epsilon", "remedies", "dead_after", "evaluation",
+    "unit_norm", "betas", "epsilon", "remedies", "dead_after", "evaluation", "decoder_bias",
+    "history",
 }  # fmt: skip
 
 
@@ -53,6 +56,9 @@ class RunSpec:
         2024).
     encoder_bias
         Initial encoder bias: 0.0 (the same).
+    decoder_bias
+        Initial decoder bias: "zero" (default), or "median", the geometric median of 4096 inputs
+        (Bricken et al. 2023; so O'Neill et al. 2024, A.1).
     warmup, decay
         Shares of the steps, at the beginning and at the end, over which the learning rate rises
         from and falls to 0, linearly. Defaults 0.0 and 0.2 (April 2024 recipe).
@@ -73,6 +79,9 @@ class RunSpec:
         A latent is dead if it did not fire for so many steps. Default 200.
     evaluation
         Number of fresh samples that the final metrics are measured on. Default 65,536.
+    history
+        How many times on the way unexplained variance and dead latents are looked at: steps as
+        powers, the last one at the end. Default 0. Stored beside the weights (``history``).
 
     Raises
     ------
@@ -100,6 +109,8 @@ class RunSpec:
     remedies: tuple[Remedy, ...] = ()
     dead_after: int = 200
     evaluation: int = 65_536
+    decoder_bias: Literal["zero", "median"] = "zero"
+    history: int = 0
 
     def __post_init__(self) -> None:
         if not isinstance(self.data, Data):
@@ -123,6 +134,7 @@ class RunSpec:
             "epsilon": real("epsilon", self.epsilon, low=1e-30),
             "dead_after": whole("dead_after", self.dead_after, low=1),
             "evaluation": whole("evaluation", self.evaluation, low=2),
+            "history": whole("history", self.history, high=MAX_HISTORY),
         }
         if self.warmup + self.decay > 1.0:
             raise ValueError(
@@ -141,6 +153,8 @@ class RunSpec:
             real(f"betas[{i}]", b, low=0.0, high=1.0, high_open=True)
             for i, b in enumerate(self.betas)
         )
+        if self.decoder_bias not in ("zero", "median"):
+            raise ValueError(f"decoder_bias must be 'zero' or 'median', got {self.decoder_bias!r}")
         if not isinstance(self.unit_norm, bool):
             raise ValueError(f"unit_norm must be True or False, got {self.unit_norm!r}")
         if not isinstance(self.remedies, tuple | list) or not all(

@@ -14,10 +14,12 @@ from typing import final
 import torch
 
 from scaling_theory.sae.architectures import Context
+from scaling_theory.sae.centre import geometric_median
+from scaling_theory.sae.history import History
 from scaling_theory.sae.kernels import choose_path, gradients_for
 from scaling_theory.sae.kernels.threads import aside, one_thread
 from scaling_theory.sae.measure import Row, measure
-from scaling_theory.sae.optimiser import Adam
+from scaling_theory.sae.optimiser import Adam, clip, normalise, take_out_radial
 from scaling_theory.sae.remedies import restart
 from scaling_theory.sae.spec import RunSpec
 from scaling_theory.sae.weights import Weights
@@ -25,6 +27,8 @@ from scaling_theory.sae.weights import Weights
 #: Most steps, and most numbers, drawn at once.
 _CHUNK_STEPS = 50
 _CHUNK_NUMBERS = 2**22
+#: Inputs whose geometric median a decoder bias begins as.
+_MEDIAN_SAMPLES = 4096
 
 
 class TrainingFailed(RuntimeError):  # noqa: N818
@@ -75,7 +79,8 @@ class Trainer:
         )
         self._drawn = -1, torch.empty(0)
         self._ahead: tuple[int, Future[torch.Tensor]] | None = None
-        self._watch = spec.architecture.needs_dead or bool(spec.remedies)
+        self._history = History(spec, self._device)
+        self._watch = spec.architecture.needs_dead or bool(spec.remedies) or spec.history > 0
         self._chunk = chunk_steps(spec)
 
     # ---- training -------------------------------------------------------------------------
@@ -132,20 +137,18 @@ class Trainer:
         if self._watch:
             self._idle.add_(1).masked_fill_(done.fired, 0)
         if spec.unit_norm:
-            along = (grad.decoder * weights.decoder).sum(1, keepdim=True)
-            grad.decoder.sub_(along * weights.decoder)
+            take_out_radial(grad.decoder, weights.decoder)
         if spec.clip is not None:
-            norm = float(grad.flat.norm())
-            if norm > spec.clip:
-                grad.flat.mul_(spec.clip / norm)
+            clip(grad.flat, spec.clip)
         self._adam.update(weights.flat, grad.flat, spec.rate(self.step))
         if spec.unit_norm:
-            _normalise(weights.decoder)
+            normalise(weights.decoder)
         spec.architecture.constrain(weights)
         self.step += 1
         for turn, remedy in enumerate(spec.remedies):
             if remedy.due(self.step, spec.steps):
                 self._remedy(remedy.find(weights, self._idle, spec.dead_after), x, turn)
+        self._history.look(self.step, weights, self._idle)
 
     def _remedy(self, index: torch.Tensor, x: torch.Tensor, turn: int) -> None:
         generator = self.spec.generator("restart", self.step, turn, device=self._device)
@@ -167,6 +170,7 @@ class Trainer:
             "idle": self._idle.clone(),
             "step": torch.tensor([self.step]),
             "seconds": torch.tensor([self.seconds], dtype=torch.float64),
+            **self._history.state(),
         }
 
     def load_state(self, state: dict[str, torch.Tensor]) -> None:
@@ -189,6 +193,7 @@ class Trainer:
         self._adam.first.copy_(state["adam_first"])
         self._adam.second.copy_(state["adam_second"])
         self._idle.copy_(state["idle"])
+        self._history.load_state(state)
         self.step = self._adam.steps = int(state["step"])
         self.seconds = float(state["seconds"])
 
@@ -210,7 +215,7 @@ class Trainer:
 
     def tensors(self) -> dict[str, torch.Tensor]:
         """Weights by name, and after :meth:`row` what it measured one by one."""
-        named = {**self.weights.named(), **self._measured}
+        named = {**self.weights.named(), **self._measured, **self._history.state()}
         return {name: values.detach().clone().cpu() for name, values in named.items()}
 
 
@@ -280,6 +285,9 @@ def initial(spec: RunSpec, device: torch.device) -> Weights:
         weights.decoder.mul_(norm)
     weights.encoder.copy_(spec.encoder_scale * weights.decoder)
     weights.encoder_bias.fill_(spec.encoder_bias)
+    if spec.decoder_bias == "median":
+        x = spec.data.sample(_MEDIAN_SAMPLES, spec.generator("median"))
+        weights.decoder_bias.copy_(geometric_median(x))
     for name, value in extra.items():
         weights.extra[name].fill_(value)
     return Weights(n, d, spec.architecture.extra, weights.flat.to(device))

@@ -39,6 +39,8 @@ CHANGED = {
     "remedies": (ResampleDead(),),
     "dead_after": 100,
     "evaluation": 1000,
+    "decoder_bias": "median",
+    "history": 8,
 }
 OPTIONS = {f.name: f.default for f in fields(RunSpec) if f.name in spec_module._OPTIONS}
 

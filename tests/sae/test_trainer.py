@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scaling_theory.sae.architectures import JumpReLU, ReLU, TanhJumpReLU, TopK
+from scaling_theory.sae.architectures import Architecture, JumpReLU, ReLU, TanhJumpReLU, TopK
 from scaling_theory.sae.data import Data
 from scaling_theory.sae.kernels import PATHS
 from scaling_theory.sae.manifolds import Circle, Points, Sphere
@@ -422,7 +422,8 @@ def test_all_paths_train_the_same_sae(kind):
         evaluation=4000,
     )  # fmt: skip
     start = Trainer(spec, path="reference").row()["loss"]
-    paths = [path for path in PATHS if path != "sparse" or isinstance(kind, ReLU | JumpReLU)]
+    lists = {"sparse": ReLU | JumpReLU, "listed": ReLU | JumpReLU | TopK}
+    paths = [path for path in PATHS if isinstance(kind, lists.get(path, Architecture))]
     losses = {path: trained(spec, path).row()["loss"] for path in paths}
     assert losses["reference"] < 0.8 * start
     for path in paths:

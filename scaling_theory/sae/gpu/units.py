@@ -37,6 +37,7 @@ def unfit(spec: RunSpec) -> str | None:
         ("remedies", spec.remedies, ()),
         ("clip", spec.clip, None),
         ("unit_norm", spec.unit_norm, False),
+        ("history", spec.history, 0),
     ):
         if value != plain:
             return f"it has {name}={value!r}"

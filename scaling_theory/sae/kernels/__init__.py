@@ -1,7 +1,9 @@
-"""Gradients of a batch, three ways.
+"""Gradients of a batch, several ways.
 
 - ``compiled``: Numba on the CPU, for architectures with a fused unit.
 - ``sparse``: Numba on the CPU, for inputs that are mostly zeros: superpositions of many features.
+- ``listed``: BLAS and Numba on the CPU, for dense inputs in many dimensions: one product of
+  matrices, then sums over what fires.
 - ``blocked``: PyTorch on any device, in blocks of latents; no array of batch size times width.
 - ``reference``: autograd; any architecture, any device. Slow and obvious; tests hold the others to
   it.
@@ -18,7 +20,7 @@ from scaling_theory.sae.kernels.base import Gradients, Step
 from scaling_theory.sae.kernels.blocked import BlockedGradients
 from scaling_theory.sae.kernels.reference import ReferenceGradients
 
-PATHS = ("compiled", "sparse", "blocked", "reference")
+PATHS = ("compiled", "sparse", "listed", "blocked", "reference")
 
 #: What ``Architecture.fused`` may name, the largest input dimension that the compiled path is made
 #: for, and the largest one in which it is the fastest (``benchmarks/sae_step.py --dimension``):
@@ -27,8 +29,11 @@ _FUSED = ("relu", "jumprelu", "tanh_jumprelu", "topk", "batch_topk", "matryoshka
 _MOST = 64
 _FASTEST = 16
 _FASTEST_OF = {"gated": 12, "batch_topk": 48, "matryoshka": 48}
-#: Units that the sparse path has, and the largest share of coordinates that are not zero at which
-#: it is the fastest in more dimensions than that (``benchmarks/sae_superposed.py``).
+#: Dimensions above which the listed path is the fastest for TopK. With a penalty few enough fire
+#: only in trained SAEs on real activations: it is taken where the compiled path ends.
+_LISTED_FROM = {"topk": 16}
+#: Units that the sparse and listed paths have, and the largest share of coordinates that are not
+#: zero at which the sparse one is the fastest in more than 16 (``benchmarks/sae_superposed.py``).
 _SPARSE = ("relu", "jumprelu", "topk")
 _SPARSEST = 0.125
 
@@ -62,6 +67,9 @@ def choose_path(
         if device.type == "cpu" and dimension <= _MOST:
             most = _FASTEST_OF.get(architecture.fused, _FASTEST)
             possible.insert(int(dimension > most), "compiled")
+    if architecture.fused in _SPARSE and device.type == "cpu":
+        fastest = dimension > _LISTED_FROM.get(architecture.fused, _MOST)
+        possible.insert(0 if fastest else len(possible) - 1, "listed")
     if architecture.fused in _SPARSE and device.type == "cpu" and not architecture.needs_dead:
         fastest = dimension > _FASTEST and density <= _SPARSEST
         possible.insert(0 if fastest else len(possible) - 1, "sparse")
@@ -99,6 +107,10 @@ def gradients_for(
         from scaling_theory.sae.kernels.sparse import SparseGradients
 
         return SparseGradients(architecture, width, dimension, batch_size)
+    if path == "listed":
+        from scaling_theory.sae.kernels.listed import ListedGradients
+
+        return ListedGradients(architecture, width, dimension, batch_size)
     if path == "blocked":
         return BlockedGradients(architecture, width, dimension, batch_size)
     return ReferenceGradients(architecture, width, dimension, batch_size)

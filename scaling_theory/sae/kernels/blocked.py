@@ -38,7 +38,7 @@ class BlockedGradients(Gradients):
 
     def __call__(self, weights: Weights, x: torch.Tensor, context: Context, out: Weights) -> Step:
         """Write the gradients into ``out``."""
-        block = max(_NUMBERS.get(x.device.type, 2**22) // self._batch_size, 1)
+        block = block_of(x.device, self._batch_size)
         rest = (weights, x, context, out, block)
         match self._architecture:
             case TopK() as a:
@@ -48,12 +48,22 @@ class BlockedGradients(Gradients):
             case Gated() as a:
                 return blocked_gated.gradients(a, *rest)
             case a:
-                return _entrywise(a, *rest)
+                return entrywise(a, *rest)[0]
 
 
-def _entrywise(
-    a: Architecture, weights: Weights, x: torch.Tensor, context: Context, out: Weights, block: int
-) -> Step:
+def block_of(device: torch.device, batch_size: int) -> int:
+    """Latents that are worked on at once."""
+    return max(_NUMBERS.get(device.type, 2**22) // batch_size, 1)
+
+
+def entrywise(
+    a: Architecture, weights: Weights, x: torch.Tensor, context: Context, out: Weights, block: int,
+    margin: float = 0.0, counting: bool = False,
+) -> tuple[Step, int]:  # fmt: skip
+    """Write the gradients of an architecture with a unit for each entry.
+
+    Returns the step and, if asked, how many entries fire or are less than a margin below.
+    """
     theta = weights.extra.get("threshold", weights.encoder_bias)
     slices = [slice(s, s + block) for s in range(0, weights.width, block)]
     residual = weights.decoder_bias - x
@@ -64,6 +74,7 @@ def _entrywise(
     residual.mul_(2.0 / len(x))
     out.decoder_bias.copy_(residual.sum(0))
     fired = torch.zeros(weights.width, dtype=torch.bool, device=x.device)
+    count = 0
     for s in slices:
         decoder = weights.decoder[s]
         norm = decoder.norm(dim=1)
@@ -81,7 +92,10 @@ def _entrywise(
             out.extra["threshold"][s] = d_theta
         loss += penalty
         fired[s] = (f > 0).any(0)
-    return Step(float(loss), fired)
+        if counting:
+            near = f if isinstance(a, ReLU) else z > theta[s] - margin
+            count += int(torch.count_nonzero(near))
+    return Step(float(loss), fired), count
 
 
 def _activation(a: Architecture, z: torch.Tensor, theta: torch.Tensor) -> torch.Tensor:

@@ -18,6 +18,7 @@ import torch
 
 from scaling_theory.sae.architectures import Architecture, Context, TopK
 from scaling_theory.sae.kernels.base import Gradients, Step
+from scaling_theory.sae.kernels.entries import replace_least
 from scaling_theory.sae.kernels.threads import share
 from scaling_theory.sae.weights import Weights
 
@@ -122,7 +123,7 @@ def selection(dimension: int) -> Any:
                         continue
                     for r in range(g, g + _GROUP):
                         if z[r] > least[r]:
-                            _replace_least(values[low + r], index[low + r], z[r], j)
+                            replace_least(values[low + r], index[low + r], z[r], j)
                             least[r] = values[low + r, 0]
             for r in range(low, low + m):
                 for i in range(D):
@@ -136,25 +137,6 @@ def selection(dimension: int) -> Any:
                     error[r, i] *= scale
 
     return select
-
-
-@numba.njit(cache=True)
-def _replace_least(values: Any, index: Any, value: Any, latent: int) -> None:
-    """Replace the root of a heap whose smallest entry is first."""
-    k, at = values.size, 0
-    while True:
-        child = 2 * at + 1
-        if child >= k:
-            break
-        if child + 1 < k and values[child + 1] < values[child]:
-            child += 1
-        if values[child] >= value:
-            break
-        values[at] = values[child]
-        index[at] = index[child]
-        at = child
-    values[at] = value
-    index[at] = latent
 
 
 @numba.njit(cache=True)

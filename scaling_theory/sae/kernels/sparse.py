@@ -15,7 +15,7 @@ for each row and latent, and 8 more for each entry sort it, and shrinks as fewer
 
 from __future__ import annotations
 
-from typing import Any, Final, final
+from typing import Any, final
 
 import numba
 import numpy as np
@@ -23,16 +23,18 @@ import torch
 
 from scaling_theory.sae.architectures import Architecture, Context, TopK
 from scaling_theory.sae.kernels.base import Gradients, Step
-from scaling_theory.sae.kernels.compiled_topk import _replace_least
+from scaling_theory.sae.kernels.entries import (
+    GROUP,
+    KINDS,
+    ROWS,
+    by_latent,
+    replace_least,
+    room_for,
+    sum_up,
+)
 from scaling_theory.sae.kernels.threads import share
-from scaling_theory.sae.kernels.units import numbers_of, partials, totals
+from scaling_theory.sae.kernels.units import numbers_of
 from scaling_theory.sae.weights import Weights
-
-#: Architectures that this path takes: those whose gradients are sums over what fires, or nearly.
-KINDS: Final = {"relu": 0, "jumprelu": 1, "topk": 3}
-
-_ROWS = 32
-_GROUP = 16
 
 _F = np.float32
 _fused = numba.njit(
@@ -50,7 +52,7 @@ class SparseGradients(Gradients):
         self._architecture = architecture
         self._kind = KINDS[str(architecture.fused)]
         self._k = architecture.k if isinstance(architecture, TopK) else 0
-        self._blocks = -(-batch_size // _ROWS)
+        self._blocks = -(-batch_size // ROWS)
         self._error = np.empty((batch_size, dimension), np.float32)
         self._empty = np.zeros(batch_size, np.bool_)
         self._counts = np.zeros((self._blocks, 2), np.int64)
@@ -58,8 +60,8 @@ class SparseGradients(Gradients):
         self._sums = np.zeros(width, np.float64)
         self._fired = np.zeros(width, np.bool_)
         # entries of each block of rows; more as they are needed, and fewer again
-        self._least_room = _ROWS * min(max(self._k, 8), width)
-        self._listed = _room(self._blocks, self._least_room)
+        self._least_room = ROWS * min(max(self._k, 8), width)
+        self._listed = room_for(self._blocks, self._least_room)
 
     def __call__(self, weights: Weights, x: torch.Tensor, context: Context, out: Weights) -> Step:
         """Write the gradients into ``out``."""
@@ -81,25 +83,19 @@ class SparseGradients(Gradients):
             most = int(self._counts[:, 1].max())
             if most <= self._listed[0].shape[1]:
                 break
-            self._listed = _room(self._blocks, min(2 * most, _ROWS * n))
-        start, order = _by_latent(self._listed[0], self._counts, n)
+            self._listed = room_for(self._blocks, min(2 * most, ROWS * n))
+        start, order = by_latent(self._listed[0], self._counts, n)
         share(
-            _sum_up, n, float(3 * order.size * weights.dimension), self._kind, decoder, threshold,
+            sum_up, n, float(3 * order.size * weights.dimension), self._kind, decoder, threshold,
             numbers, rows, self._error, self._empty, *self._listed, start, order,
             out.encoder.numpy(), out.encoder_bias.numpy(), out.decoder.numpy(),
             out.extra["threshold"].numpy() if "threshold" in out.extra else self._zeros,
             self._sums, self._fired,
         )  # fmt: skip
         if 4 * most < self._listed[0].shape[1]:
-            self._listed = _room(self._blocks, max(2 * most, self._least_room))
+            self._listed = room_for(self._blocks, max(2 * most, self._least_room))
         loss = _finish(self._error, out.decoder_bias.numpy(), self._sums)
         return Step(float(loss), torch.from_numpy(self._fired))
-
-
-def _room(blocks: int, size: int) -> tuple[Any, Any]:
-    """Place of entries, latent * 32 + row within the block, and pre-activation, block by block."""
-    shape = (blocks, size)
-    return np.empty(shape, np.int32), np.empty(shape, np.float32)
 
 
 @_fused
@@ -117,7 +113,7 @@ def _list(
         least[j] = threshold[j] - margin if kind == 1 else _F(0.0)
     for c in range(first, last):
         found = 0
-        for r in range(c * _ROWS, min((c + 1) * _ROWS, batch)):
+        for r in range(c * ROWS, min((c + 1) * ROWS, batch)):
             xr, e = x[r], error[r]
             nothing = True
             for j in range(n):
@@ -136,16 +132,16 @@ def _list(
                 which[:] = -1
                 for j in range(n):
                     if z[j] > best[0]:
-                        _replace_least(best, which, z[j], j)
+                        replace_least(best, which, z[j], j)
                 for at in range(k):
                     if which[at] >= 0:
                         if found < room:
-                            places[c, found] = which[at] * _ROWS + r % _ROWS
+                            places[c, found] = which[at] * ROWS + r % ROWS
                             values[c, found] = best[at]
                         found += 1
             else:
-                for low in range(0, n, _GROUP):
-                    high = min(low + _GROUP, n)
+                for low in range(0, n, GROUP):
+                    high = min(low + GROUP, n)
                     above = 0
                     for j in range(low, high):
                         above += np.int32(z[j] > least[j])
@@ -154,11 +150,11 @@ def _list(
                     for j in range(low, high):
                         if z[j] > least[j]:
                             if found < room:
-                                places[c, found] = j * _ROWS + r % _ROWS
+                                places[c, found] = j * ROWS + r % ROWS
                                 values[c, found] = z[j]
                             found += 1
             for at in range(begin, min(found, room)):
-                j, f = places[c, at] // _ROWS, values[c, at]
+                j, f = places[c, at] // ROWS, values[c, at]
                 if kind != 1 or f > threshold[j]:
                     v = decoder[j]
                     for i in range(D):
@@ -166,86 +162,6 @@ def _list(
             for i in range(D):
                 e[i] *= scale
         counts[c, 0], counts[c, 1] = min(found, room), found
-
-
-@numba.njit(cache=True)
-def _by_latent(places: Any, counts: Any, n: int) -> Any:
-    """Where the entries of each latent are, in the order of rows: counting sort."""
-    start = np.zeros(n + 1, np.int64)
-    for c in range(places.shape[0]):
-        for at in range(counts[c, 0]):
-            start[places[c, at] // _ROWS + 1] += 1
-    for j in range(n):
-        start[j + 1] += start[j]
-    free = start[:-1].copy()
-    order = np.empty(start[n], np.int64)
-    for c in range(places.shape[0]):
-        for at in range(counts[c, 0]):
-            j = places[c, at] // _ROWS
-            order[free[j]] = c * places.shape[1] + at
-            free[j] += 1
-    return start, order
-
-
-@_fused
-def _sum_up(
-    first: int, last: int, kind: int,
-    decoder: Any, threshold: Any, numbers: Any, x: Any, error: Any, empty: Any,
-    places: Any, values: Any, start: Any, order: Any,
-    g_encoder: Any, g_bias: Any, g_decoder: Any, g_threshold: Any, sums: Any, fired: Any,
-) -> None:  # fmt: skip
-    """Gradients of each latent: sums over its entries."""
-    D, batch = decoder.shape[1], x.shape[0]
-    p = (_F(numbers[0] / batch), numbers[1], numbers[2], _F(numbers[3] / batch))
-    room, every_place, every_value = places.shape[1], places.ravel(), values.ravel()
-    for j in range(first, last):
-        v, a, w = decoder[j], g_decoder[j], g_encoder[j]
-        square = _F(0.0)
-        for i in range(D):
-            a[i] = _F(0.0)
-            w[i] = _F(0.0)
-            square += v[i] * v[i]
-        norm = np.sqrt(square)
-        s_z = s_t = s_2 = s_3 = s_4 = 0.0
-        for at in range(start[j], start[j + 1]):
-            entry = order[at]
-            row = entry // room * _ROWS + every_place[entry] % _ROWS
-            z = every_value[entry]
-            e = error[row]
-            g = _F(0.0)
-            for i in range(D):
-                g += v[i] * e[i]
-            if kind == 3:
-                f, d_z, d_t, size, third, fourth = z, g, _F(0.0), z, _F(0.0), _F(0.0)
-            elif kind == 0:
-                f, d_z, d_t, size, third, fourth = partials(0, z, threshold[j], norm, g, p)
-            else:
-                f, d_z, d_t, size, third, fourth = partials(1, z, threshold[j], norm, g, p)
-            if f != _F(0.0):
-                for i in range(D):
-                    a[i] += f * e[i]
-            if d_z != _F(0.0) and not empty[row]:
-                xr = x[row]
-                for i in range(D):
-                    w[i] += d_z * xr[i]
-            s_z += d_z
-            s_t += d_t
-            s_2 += size
-            s_3 += third
-            s_4 += fourth
-        g_bias[j] = s_z
-        d_norm, penalty = 0.0, 0.0
-        if kind == 0:
-            d_norm, penalty = totals(0, norm, p, s_2, s_3, s_4)
-        elif kind == 1:
-            g_threshold[j] = s_t
-            d_norm, penalty = totals(1, norm, p, s_2, s_3, s_4)
-        sums[j] = penalty
-        fired[j] = s_2 > 0.0
-        if d_norm != 0.0 and norm > 0.0:
-            along = _F(d_norm / norm)
-            for i in range(D):
-                a[i] += along * v[i]
 
 
 @_fused

@@ -41,6 +41,8 @@ class Evaluation:
         Share of the rows on which each latent fires.
     rows
         Number of samples.
+    mean_activation
+        Mean activation where it is not 0; nan if nothing fires. O'Neill et al. (2024), Table 2.
     """
 
     loss: float
@@ -50,6 +52,16 @@ class Evaluation:
     fvu: float
     frequencies: torch.Tensor
     rows: int
+    mean_activation: float
+
+    @property
+    def log_density(self) -> float:
+        """Mean of log10 of the frequencies that are not 0; nan if all are.
+
+        O'Neill et al. (2024), Table 2 ("Log FD"); their SAEs had no dead latents.
+        """
+        alive = self.frequencies[self.alive]
+        return float(alive.log10().mean()) if alive.numel() else math.nan
 
     @property
     def l0(self) -> float:
@@ -98,7 +110,7 @@ def evaluate(
         If ``x`` has another shape or type, or numbers that are not finite.
     """
     x = samples(x, weights.dimension)
-    reconstruction, penalty = [], []
+    reconstruction, penalty, active = [], [], []
     fired = torch.zeros(weights.width, dtype=torch.int64, device=x.device)
     with torch.no_grad():
         for rows in blocks(x, block, weights.width):
@@ -107,6 +119,7 @@ def evaluate(
             reconstruction.append(missed.square().sum(1))
             penalty.append(architecture.penalty(weights, rows, activations, Context()))
             fired += (activations > 0.0).sum(0)
+            active.append(float(wide(activations.sum(1)).sum()))
         errors, penalties = wide(torch.cat(reconstruction)), wide(torch.cat(penalty))
         losses = errors + penalties
         variance = _variance(x)
@@ -120,6 +133,7 @@ def evaluate(
         fvu=error / variance if variance > 0.0 else math.nan,
         frequencies=wide(fired) / rows_in_all,
         rows=rows_in_all,
+        mean_activation=math.fsum(active) / count if (count := int(fired.sum())) else math.nan,
     )
 
 

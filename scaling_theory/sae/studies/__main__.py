@@ -1,8 +1,8 @@
 """Print the numbers of superposed features: ``python -m scaling_theory.sae.studies``.
 
-Name topics to choose: recipes discovery decomposition families recovery follow tiling. The first
-three train: recipes and decomposition for minutes, discovery for up to an hour; it is printed only
-where it is named. The others read what is stored with the package; ``TOPIC --train`` trains it
+Name topics to choose: recipes discovery decomposition families recovery follow tiling real. The
+first three train: recipes and decomposition for minutes, discovery for up to an hour; it is printed
+only where it is named. The others read what is stored with the package; ``TOPIC --train`` trains it
 again, into runs/TOPIC, for tens of minutes (Ctrl-C keeps what is done, the same command goes on).
 """
 
@@ -16,6 +16,7 @@ import torch
 
 from scaling_theory._tables import print_topics
 from scaling_theory.sae._files import Row
+from scaling_theory.sae.studies._kept import FOLDER
 from scaling_theory.sae.studies.decomposition import decomposition
 from scaling_theory.sae.studies.discovery import discovery, recipes, table
 from scaling_theory.sae.studies.families import (
@@ -31,6 +32,8 @@ from scaling_theory.sae.studies.follow import (
     train_follow,
     verdicts,
 )
+from scaling_theory.sae.studies.real import Tables, make_real
+from scaling_theory.sae.studies.real.report import report
 from scaling_theory.sae.studies.recovery import (
     level_table,
     recovery_rows,
@@ -42,7 +45,8 @@ from scaling_theory.sae.studies.tiling import tiling_table, train_tiling
 
 def main(arguments: Sequence[str]) -> int:
     """Print the tables of the topics named, or all but the slow one."""
-    torch.set_num_threads(1)  # tensors are small here
+    if "real" not in arguments:
+        torch.set_num_threads(1)  # tensors are small here
     if "--train" in arguments:
         arguments = [argument for argument in arguments if argument != "--train"]
         if len(arguments) != 1 or arguments[0] not in _TRAINED:
@@ -89,6 +93,10 @@ def _said() -> Callable[[Row], None]:
     return on_row
 
 
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
 def _families() -> None:
     print("manifolds alone: excess exponent with its 95% interval, fall from 4d to 64d latents")
     print(exponents_table().to_string(index=False, float_format="{:.3f}".format))
@@ -125,6 +133,12 @@ def _follow() -> None:
     print(betas().to_string(index=False, float_format="{:.3f}".format))
 
 
+def _real() -> None:
+    for i, (title, rows) in enumerate(report(Tables.load("quick"))):
+        print("\n" * (i > 0) + title)
+        print(rows.to_string(index=False, float_format="{:.4g}".format))
+
+
 def _tiling() -> None:
     print("losses over E|x|^2 at 2d and 64d latents; fall from 4d to 64d; excess exponent")
     print(tiling_table().to_string(index=False, float_format="{:.3f}".format))
@@ -138,6 +152,7 @@ _TOPICS: dict[str, Callable[[], None]] = {
     "recovery": _recovery,
     "follow": _follow,
     "tiling": _tiling,
+    "real": _real,
 }
 #: What --train trains.
 _TRAINED: dict[str, Callable[[Callable[[Row], None]], object]] = {
@@ -145,6 +160,7 @@ _TRAINED: dict[str, Callable[[Callable[[Row], None]], object]] = {
     "recovery": lambda on_row: train_recovery(on_row=on_row),
     "follow": lambda on_row: train_follow(on_row=on_row),
     "tiling": lambda on_row: train_tiling(on_row=on_row),
+    "real": lambda on_row: make_real(folder=FOLDER, on_row=on_row, say=_say),
 }
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Adam against PyTorch's."""
+"""Adam against PyTorch's; clipping and unit norms against what they say."""
 
 import math
 
@@ -6,7 +6,7 @@ import pytest
 import torch
 from _kernel_checks import seeded
 
-from scaling_theory.sae.optimiser import Adam
+from scaling_theory.sae.optimiser import Adam, clip, normalise, take_out_radial
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["compiled", "torch"])
@@ -55,3 +55,64 @@ def test_first_step_of_adam_is_the_learning_rate():
     weights, grad = torch.zeros(4), torch.tensor([1e-3, -5.0, 1e3, 0.0])
     Adam(weights, (0.9, 0.999), 1e-12).update(weights, grad, 0.25)
     torch.testing.assert_close(weights, torch.tensor([-0.25, 0.25, -0.25, 0.0]))
+
+
+@pytest.mark.parametrize("size", [1, 4096, 4097, 50_001])
+def test_threads_change_nothing(size, set_threads):
+    """Bit for bit: steps of Adam, norms and what is clipped."""
+    generator = seeded(0)
+    start, grads = torch.randn(size, generator=generator), torch.randn(5, size, generator=generator)
+    found = []
+    for count in (1, 2, 3):
+        set_threads(count)
+        weights, adam = start.clone(), Adam(start, (0.9, 0.999), 1e-8)
+        for grad in grads:
+            own = grad.clone()
+            clip(own, 0.5)
+            adam.update(weights, own, 0.01)
+        found.append(torch.stack([weights, own, adam.first, adam.second]))
+    assert torch.equal(found[0], found[1])
+    assert torch.equal(found[0], found[2])
+
+
+@pytest.mark.parametrize("size", [1, 31, 4096, 4097, 50_001])
+def test_clipped_gradients_have_the_norm_and_the_direction(size):
+    grad = torch.randn(size, generator=seeded(1))
+    norm = float(grad.double().norm())
+    for most in (0.5 * norm, 0.999 * norm, 1.001 * norm):
+        own = grad.clone()
+        clip(own, most)
+        torch.testing.assert_close(own.double(), grad.double() * min(1.0, most / norm))
+        assert (most < norm) or torch.equal(own, grad)
+
+
+@pytest.mark.parametrize(("n", "d"), [(1, 1), (7, 3), (40, 384), (300, 17)])
+def test_unit_norms_and_what_is_tangent_to_them(n, d, set_threads):
+    set_threads(3)
+    generator = seeded(2)
+    decoder = torch.randn(n, d, generator=generator)
+    decoder[0] = 0.0
+    wide = decoder.double()
+    normalise(decoder)
+    torch.testing.assert_close(decoder[1:].double(), wide[1:] / wide[1:].norm(dim=1, keepdim=True))
+    assert not decoder[0].any()
+    grad = torch.randn(n, d, generator=generator)
+    before = grad.double()
+    take_out_radial(grad, decoder)
+    assert float((grad.double() * decoder.double()).sum(1).abs().max()) < 1e-6 * d
+    off = before - grad.double()
+    along = (before * decoder.double()).sum(1, keepdim=True) * decoder.double()
+    torch.testing.assert_close(off, along, rtol=1e-5, atol=1e-6)
+
+
+def test_the_torch_branches_do_the_same():
+    """Where numbers are float64, or on another device."""
+    generator = seeded(3)
+    decoder, grad = (torch.randn(20, 9, generator=generator) for _ in range(2))
+    narrow, wide = (decoder.clone(), grad.clone()), (decoder.double(), grad.double())
+    for v, g in (narrow, wide):
+        normalise(v)
+        take_out_radial(g, v)
+        clip(g.view(-1), 0.7)
+    for a, b in zip(narrow, wide, strict=True):
+        torch.testing.assert_close(a.double(), b, rtol=1e-5, atol=1e-6)

@@ -15,11 +15,14 @@ from scaling_theory.sae.architectures import (
     Gated,
     Matryoshka,
     ReLU,
+    TanhJumpReLU,
     TopK,
 )
 from scaling_theory.sae.kernels import PATHS, choose_path, gradients_for
 
 CPU = torch.device("cpu")
+#: Units that the listed path has.
+LISTED = ("relu", "jumprelu", "topk")
 
 
 class Plain(Architecture):
@@ -37,8 +40,10 @@ def test_the_fastest_possible_path_is_chosen():
     for architecture in FUSED.values():
         most = {"gated": 12, "batch_topk": 48, "matryoshka": 48}.get(architecture.fused, 16)
         assert choose_path("auto", architecture, most, CPU) == "compiled"
-        assert choose_path("auto", architecture, most + 1, CPU) == "blocked"
-        assert choose_path("auto", architecture, 65, CPU) == "blocked"
+        topk, lists = architecture.fused == "topk", architecture.fused in LISTED
+        assert choose_path("auto", architecture, most + 1, CPU) == ("listed" if topk else "blocked")
+        assert choose_path("auto", architecture, 64, CPU) == ("listed" if topk else "blocked")
+        assert choose_path("auto", architecture, 65, CPU) == ("listed" if lists else "blocked")
         assert choose_path("auto", architecture, 2, cuda) == "blocked"
         for path in DENSE:
             assert choose_path(path, architecture, 64, CPU) == path
@@ -59,6 +64,8 @@ def test_a_unit_that_is_not_there_is_no_silent_fallback():
         ("fast", Gated(), 2, "cpu", "compiled, blocked, reference"),
         (None, BatchTopK(1), 2, "cpu", "compiled, blocked, reference"),
         ("compiled", Matryoshka(1), 65, "cpu", "blocked, reference"),
+        ("compiled", TopK(1, auxk=1), 65, "cpu", "listed, blocked, reference"),
+        ("listed", TanhJumpReLU(), 65, "cpu", "blocked, reference"),
         ("compiled", TopK(1), 2, "cuda", "blocked, reference"),
         ("blocked", Plain(), 2, "cpu", "reference"),
     ],

@@ -126,7 +126,7 @@ def test_it_is_chosen_for_superpositions_of_many_features_only():
     )
     assert Trainer(RunSpec(many, ReLU(), 8)).path == "sparse"
     assert Trainer(RunSpec(many, TopK(2), 8)).path == "sparse"
-    assert Trainer(RunSpec(many, TopK(2, auxk=1), 8)).path == "blocked"  # asks who is dead
+    assert Trainer(RunSpec(many, TopK(2, auxk=1), 8)).path == "listed"  # asks who is dead
     assert Trainer(RunSpec(many, Gated(), 8)).path == "blocked"
     drawn = Superposition(EmpiricalFrequencies(p), Sphere(3), orientation="random", dimension=50)
     assert drawn.density == 1.0
