@@ -2,10 +2,10 @@
 
 Above: unexplained variance on held-out rows against the number of latents n, all families; bars are
 one standard error. Below: the same of TopK against training compute C, each run a thin line from
-its first look to its last; marked are the looks that no cheaper one of the family equals, and the
-law is fitted to those. Lines: scale * x^-exponent, no floor, over the fitted range only; intervals
-are 95% profile intervals. Those of L(C) take the marked looks as independent, which looks at one
-run are not: they are too narrow.
+a sixteenth of its steps to where the learning rate begins to fall; marked are the looks that no
+cheaper one of the family equals, and the law is fitted to those. Lines: scale * x^-exponent, no
+floor, over the fitted range only; intervals are 95% profile intervals. Those of L(C) take the
+marked looks as independent, which looks at one run are not: they are too narrow.
 
 Exponents beside them: O'Neill et al. (2024), arXiv:2408.00657, section A.3.
 """

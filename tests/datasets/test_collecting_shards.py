@@ -1,5 +1,7 @@
 """Reading rows: any rows, in any order, as float32, from any number of shards."""
 
+import pickle
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -79,6 +81,18 @@ def test_opened_again_it_is_the_same(shards):
     )  # fmt: skip
     assert len(found.digest) == 16
     other.verify()
+
+
+@needs_text
+def test_it_travels_as_its_folder(shards, monkeypatch, tmp_path):
+    """Specifications go to other processes with their data: a path, not the rows."""
+    found, rows = shards
+    sent = pickle.dumps(found)
+    assert len(sent) < 1000
+    monkeypatch.chdir(tmp_path)
+    back = pickle.loads(sent)
+    assert back.digest == found.digest
+    np.testing.assert_array_equal(back.read(slice(5)), rows[:5])
 
 
 def test_every_finite_half_becomes_the_same_single():

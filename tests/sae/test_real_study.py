@@ -11,7 +11,7 @@ import pytest
 from held_rows import Held
 
 from scaling_theory.sae import Activations, Store
-from scaling_theory.sae.studies.real import Preset, Tables, laws, make_real, runs
+from scaling_theory.sae.studies.real import Preset, Tables, judge, laws, make_real, runs
 from scaling_theory.sae.studies.real.latents import COSINE_EDGES, DENSITY_EDGES
 
 D = 16
@@ -129,8 +129,9 @@ def test_tables_come_back_from_files(made, tmp_path):
         Tables.load("paper", tmp_path)
 
 
-def test_the_same_call_trains_nothing_again(made):
+def test_the_same_call_trains_nothing_again(made, monkeypatch):
     tables, folder, _ = made
+    monkeypatch.setattr(judge, "judge", lambda *_: tables.diagnoses)  # takes its time
     before = Store(folder / "saes").table()
     again = make_real(SMALL, folder, progress=False)
     after = Store(folder / "saes").table()
@@ -209,3 +210,17 @@ def test_an_l0_that_is_not_between_is_refused():
     names = ["kind", "family", "k", "l1", "width", "seed", "fvu", "l0"]
     with pytest.raises(ValueError, match="an L0 below and one above 32"):
         laws.losses(pd.DataFrame(rows, columns=names))
+
+
+def test_exponents_by_length_are_those_of_each():
+    n = np.array([384, 768, 1536, 3072])
+    parts = [
+        pd.DataFrame({"steps": steps, "width": n, "fvu": n**-b, "dead": 0, "k": 32})
+        for steps, b in ((100, 0.3), (400, 0.2))
+    ]
+    found = laws.by_length(pd.concat(parts).sample(frac=1.0, random_state=0))
+    assert found["width"].tolist() == [*n, *n]
+    for steps, b in ((100, 0.3), (400, 0.2)):
+        part = found[found["steps"] == steps]
+        np.testing.assert_allclose(part["exponent"], b, rtol=1e-6)
+        np.testing.assert_allclose(part["local"].iloc[1:], b, rtol=1e-9)

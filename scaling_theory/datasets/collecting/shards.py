@@ -129,6 +129,10 @@ class Shards:
             _where=tuple(where),
         )
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Travel as the folder: other processes map the same files, and no row is copied."""
+        return Shards.open, (self.path.resolve(),)
+
     def read(self, index: Any) -> npt.NDArray[np.float32]:
         """Return rows as float32, as they are: neither centred nor scaled.
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 import numba
 import numpy as np
 
-from scaling_theory.sae.kernels.entries import ROWS, replace_least
+from scaling_theory.sae.kernels.entries import ROWS, make_heap, replace_least
 
 #: Latents of a group, and groups whose maxima are taken at once.
 STEPS: Final = 16
@@ -29,33 +29,79 @@ _fused = numba.njit(
 
 @_exact
 def keep_largest(
-    k: int, most: Any, low: int, first: int, z: Any, bias: Any,
-    places: Any, values: Any, counts: Any,
-) -> None:  # fmt: skip
-    """Put the positive entries among the k largest of each row so far into a heap in its list."""
+    k: int, low: int, first: int, z: Any, bias: Any, places: Any, values: Any, counts: Any
+) -> None:
+    """Put the positive entries among the k largest of each row so far into a heap in its list.
+
+    The bias is added to ``z``.
+    """
     latents = z.shape[1]
-    whole = latents // (STEPS * LANES) * (STEPS * LANES)
-    b, zero = bias[low : low + latents], np.zeros(latents, np.float32)
+    groups = latents // STEPS
+    whole = groups * STEPS if 4 * k <= groups else 0
+    b, most = bias[low : low + latents], np.empty(groups, np.float32)
+    chosen, found = np.empty(groups + 1, np.int64), np.empty(latents + 1, np.int64)
+    large = np.empty(latents + 1, np.float32)
     for r in range(z.shape[0]):
-        c, at, row = first + r // ROWS, r % ROWS, z[r]
-        value, place = values[c, at * k : (at + 1) * k], places[c, at * k : (at + 1) * k]
-        if low == 0:
-            value[:] = _F(0.0)
-            place[:] = -1
-            counts[c, 0] = counts[c, 1] = (at + 1) * k
-        groups = _largest_of_groups(row, b, zero, most)
-        bound = _reached(most[:groups], value[0], k)
-        for g in range(groups):
-            if most[g] >= bound:
-                start = g // LANES * (STEPS * LANES) + g % LANES
-                for j in range(start, start + STEPS * LANES, LANES):
-                    s = row[j] + b[j]
-                    if s >= bound and s > value[0]:
-                        replace_least(value, place, s, (low + j) * ROWS + at)
+        c, at, row, count = first + r // ROWS, r % ROWS, z[r], 0
+        value, place = begin(k, c, at, low, places, values, counts)
+        for j in range(latents):
+            row[j] += b[j]
+        if whole:
+            most[:] = _F(-np.inf)
+            for start in range(0, whole, groups):
+                part = row[start : start + groups]
+                for g in range(groups):
+                    most[g] = part[g] if part[g] > most[g] else most[g]
+            bound, some = reached(most, value[0], k), 0
+            for g in range(groups):  # branches that nobody can foresee would cost more than stores
+                chosen[some] = g
+                some += np.int64(most[g] >= bound)
+            for i in range(some):
+                for j in range(chosen[i], whole, groups):
+                    found[count], large[count] = j, row[j]
+                    count += np.int64(row[j] >= bound)
+        else:
+            bound = reached(row, value[0], k)
         for j in range(whole, latents):
-            s = row[j] + b[j]
-            if s >= bound and s > value[0]:
-                replace_least(value, place, s, (low + j) * ROWS + at)
+            found[count], large[count] = j, row[j]
+            count += np.int64(row[j] >= bound)
+        take(k, low, at, found[:count], large[:count], value, place)
+
+
+@_exact
+def begin(k: int, c: int, at: int, low: int, places: Any, values: Any, counts: Any) -> Any:
+    """Return the heap of a row, values and places; empty it before the first tile."""
+    value, place = values[c, at * k : (at + 1) * k], places[c, at * k : (at + 1) * k]
+    if low == 0:
+        value[:] = _F(0.0)
+        place[:] = -1
+        counts[c, 0] = counts[c, 1] = (at + 1) * k
+    return value, place
+
+
+@_exact
+def take(k: int, low: int, at: int, found: Any, numbers: Any, value: Any, place: Any) -> None:
+    """Put positive numbers among the k largest into a heap."""
+    above, filled, heap = value[0], 0, True
+    if low:
+        filled = k
+    bound = reached(numbers, above, k)  # nearly all that reach it are kept
+    for i in range(found.size):
+        s, p = numbers[i], (low + found[i]) * ROWS + at
+        if not (s >= bound and s > above):
+            continue
+        if filled < k:
+            value[filled], place[filled] = s, p
+            filled += 1
+            heap = False
+            continue
+        if not heap:
+            make_heap(value, place)
+            heap = True
+        if s > value[0]:
+            replace_least(value, place, s, p)
+    if not heap:
+        make_heap(value, place)
 
 
 @_exact
@@ -112,19 +158,26 @@ def _largest_of_groups(row: Any, bias: Any, least: Any, most: Any) -> Any:
 
 
 @_exact
-def _reached(numbers: Any, low: Any, k: int) -> Any:
-    """Return ``low``, or more if k of the numbers reach that: nearly as much as k of them reach."""
-    count, high = 0, low
-    for s in numbers:
-        count += np.int32(s >= low)
-        high = s if s > high else high
-    if count <= k or not np.isfinite(high):
+def reached(numbers: Any, low: Any, k: int) -> Any:
+    """Return ``low``, or more if k of the numbers reach that: nearly as much as k of them reach.
+
+    ``low`` is not negative.
+    """
+    count = _count(numbers, low)
+    if count <= k:
+        return low
+    largest = np.int32(0)  # of the bits, which are ordered as positive numbers are, and vectorise
+    bits = numbers.view(np.int32)
+    for i in range(bits.size):
+        largest = bits[i] if bits[i] > largest else largest
+    one = np.empty(1, np.int32)
+    one[0] = largest
+    high = one.view(np.float32)[0]
+    if not np.isfinite(high):
         return low
     for _ in range(_HALVINGS):
         middle = _F(0.5) * (low + high)
-        count = 0
-        for s in numbers:
-            count += np.int32(s >= middle)
+        count = _count(numbers, middle)
         if count >= k:
             low = middle
             if count == k:
@@ -132,6 +185,15 @@ def _reached(numbers: Any, low: Any, k: int) -> Any:
         else:
             high = middle
     return low
+
+
+@_fused
+def _count(numbers: Any, low: Any) -> Any:
+    """How many numbers are at least that: as float32, exact up to 2^24, of which 16 add at once."""
+    count = _F(0.0)
+    for i in range(numbers.size):
+        count += _F(1.0) if numbers[i] >= low else _F(0.0)
+    return count
 
 
 @_fused

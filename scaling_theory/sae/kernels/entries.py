@@ -54,6 +54,24 @@ def replace_least(values: Any, index: Any, value: Any, latent: int) -> None:
 
 
 @numba.njit(cache=True)
+def make_heap(values: Any, places: Any) -> None:
+    """Make a heap of entries, the smallest of them first."""
+    for root in range(values.size // 2 - 1, -1, -1):
+        value, place, at = values[root], places[root], root
+        while True:
+            child = 2 * at + 1
+            if child >= values.size:
+                break
+            if child + 1 < values.size and values[child + 1] < values[child]:
+                child += 1
+            if values[child] >= value:
+                break
+            values[at], places[at] = values[child], places[child]
+            at = child
+        values[at], places[at] = value, place
+
+
+@numba.njit(cache=True)
 def by_latent(places: Any, counts: Any, n: int) -> Any:
     """Where the entries of each latent are, in the order of rows: counting sort."""
     start = np.zeros(n + 1, np.int64)

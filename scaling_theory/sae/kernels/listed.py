@@ -17,13 +17,14 @@ of BLAS and about 8 d for each entry, where dense paths take 10 B n d and more.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any, final
 
 import numpy as np
 import torch
 
 from scaling_theory.sae.architectures import Architecture, Context, TopK
-from scaling_theory.sae.kernels import _listing
+from scaling_theory.sae.kernels import _listing, _screening
 from scaling_theory.sae.kernels.base import Gradients, Step
 from scaling_theory.sae.kernels.blocked import block_of, entrywise
 from scaling_theory.sae.kernels.entries import KINDS, ROWS, by_latent, room_for, sum_up
@@ -131,6 +132,8 @@ class _Lists:
         self._columns = np.empty((self._blocks, dimension))
         self._squares = np.empty(self._blocks)
         self._buffers: list[torch.Tensor] = []
+        self._screens: list[torch.Tensor] = []
+        self._halves = torch.empty(0, dtype=torch.bfloat16)
 
     @property
     def room(self) -> int:
@@ -146,8 +149,13 @@ class _Lists:
         blocks = -(-rows // _BLOCK)
         if self._growing and 4 * int(self._counts[:, 1].max()) < self.room:
             self._make_room(2 * int(self._counts[:, 1].max()))
+        work = float(rows) * n * d
+        if kind == KINDS["topk"] and _screening.pays(rows, k, own[0]):
+            share(self._screen, blocks, work, k, own, x, *self._rounded(own[0]))
         while True:
-            share(self._multiply, blocks, float(rows) * n * d, kind, k, own, least, x)
+            if kind == KINDS["topk"] and _screening.pays(rows, k, own[0]):
+                break
+            share(self._multiply, blocks, work, kind, k, own, least, x)
             found = self._counts[:, 1]
             if int(found.sum()) > most:
                 return False
@@ -187,6 +195,49 @@ class _Lists:
     def _make_room(self, size: int) -> None:
         self._listed = room_for(self._blocks, max(size, self._least))
 
+    def _rounded(self, encoder: torch.Tensor) -> tuple[torch.Tensor, Any, float]:
+        """Round an encoder to bfloat16; and the norms that errors of products are bounded by."""
+        n, d = encoder.shape
+        if self._halves.numel() < n * d:
+            self._halves = torch.empty(n * d, dtype=torch.bfloat16)
+        halves = self._halves[: n * d].view(n, d)
+        kept, lost = np.empty(n, np.float32), np.empty(n, np.float32)
+        share(
+            _screening.to_bfloat16, n, float(n * d), encoder.numpy(), _bits(halves), kept, lost
+        )  # fmt: skip
+        return halves, *_screening.of_latents(kept, lost, d)
+
+    def _screen(
+        self, first: int, last: int, k: int, own: list[torch.Tensor], x: torch.Tensor,
+        halves: torch.Tensor, v: Any, most: float,
+    ) -> None:  # fmt: skip
+        """List the k largest of blocks of rows, by products in bfloat16 first."""
+        encoder, bias, n = own[0].numpy(), own[1].numpy(), len(own[0])
+        tiles = -(-n // _TILE)
+        cuts = [n * i // tiles for i in range(tiles + 1)]  # no tile is a sliver
+        need = _BLOCK * -(-n // tiles)
+        try:
+            buffer = self._screens.pop()
+        except IndexError:
+            buffer = torch.empty(need, dtype=torch.bfloat16)
+        if buffer.numel() < need:
+            buffer = torch.empty(need, dtype=torch.bfloat16)
+        some = torch.zeros(_BLOCK, x.shape[1], dtype=torch.bfloat16)
+        kept, lost = np.empty((2, _BLOCK), np.float32)
+        with one_thread():
+            for block in range(first, last):
+                rows = x[block * _BLOCK : (block + 1) * _BLOCK].numpy()
+                _screening.to_bfloat16(0, len(rows), rows, _bits(some), kept, lost)
+                a = _screening.of_rows(kept[: len(rows)], lost[: len(rows)], x.shape[1], most)
+                for low, high in pairwise(cuts):
+                    z = buffer[: _BLOCK * (high - low)].view(_BLOCK, high - low)
+                    torch.mm(some, halves[low:high].T, out=z)
+                    _screening.keep_screened(
+                        k, low, block * (_BLOCK // ROWS), _bits(z)[: len(rows)], a, v, bias, rows,
+                        encoder, *self._listed, self._counts,
+                    )  # fmt: skip
+        self._screens.append(buffer)
+
     def _multiply(
         self, first: int, last: int, kind: int, k: int, own: list[torch.Tensor], least: Any,
         x: torch.Tensor,
@@ -211,7 +262,12 @@ class _Lists:
                     at = low, block * (_BLOCK // ROWS)
                     rest = (*at, z.numpy(), bias, *self._listed, self._counts)
                     if kind == KINDS["topk"]:
-                        _listing.keep_largest(k, most, *rest)
+                        _listing.keep_largest(k, *rest)
                     else:
                         _listing.keep_above(least, most, *rest)
         self._buffers.append(buffer)
+
+
+def _bits(halves: torch.Tensor) -> Any:
+    """Bits of numbers in bfloat16, which NumPy does not have."""
+    return halves.view(torch.int16).numpy().view(np.uint16)

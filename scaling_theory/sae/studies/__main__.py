@@ -1,9 +1,10 @@
 """Print the numbers of superposed features: ``python -m scaling_theory.sae.studies``.
 
-Name topics to choose: recipes discovery decomposition families recovery follow tiling real. The
-first three train: recipes and decomposition for minutes, discovery for up to an hour; it is printed
-only where it is named. The others read what is stored with the package; ``TOPIC --train`` trains it
-again, into runs/TOPIC, for tens of minutes (Ctrl-C keeps what is done, the same command goes on).
+Name topics to choose: recipes discovery decomposition families recovery follow tiling real
+real_longer. The first three train: recipes and decomposition for minutes, discovery for up to an
+hour; it is printed only where it is named. The others read what is stored with the package;
+``TOPIC --train`` trains it again, into runs/TOPIC, for tens of minutes (Ctrl-C keeps what is done,
+the same command goes on).
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from scaling_theory.sae.studies.follow import (
     verdicts,
 )
 from scaling_theory.sae.studies.real import Tables, make_real
+from scaling_theory.sae.studies.real.longer import longer_laws, train_longer
 from scaling_theory.sae.studies.real.report import report
 from scaling_theory.sae.studies.recovery import (
     level_table,
@@ -45,7 +47,7 @@ from scaling_theory.sae.studies.tiling import tiling_table, train_tiling
 
 def main(arguments: Sequence[str]) -> int:
     """Print the tables of the topics named, or all but the slow one."""
-    if "real" not in arguments:
+    if not any(argument.startswith("real") for argument in arguments):
         torch.set_num_threads(1)  # tensors are small here
     if "--train" in arguments:
         arguments = [argument for argument in arguments if argument != "--train"]
@@ -139,6 +141,11 @@ def _real() -> None:
         print(rows.to_string(index=False, float_format="{:.4g}".format))
 
 
+def _real_longer() -> None:
+    print("TopK 32 on tokens: unexplained variance by steps and width; exponent: without a floor")
+    print(longer_laws().to_string(index=False, float_format="{:.4g}".format))
+
+
 def _tiling() -> None:
     print("losses over E|x|^2 at 2d and 64d latents; fall from 4d to 64d; excess exponent")
     print(tiling_table().to_string(index=False, float_format="{:.3f}".format))
@@ -153,6 +160,7 @@ _TOPICS: dict[str, Callable[[], None]] = {
     "follow": _follow,
     "tiling": _tiling,
     "real": _real,
+    "real_longer": _real_longer,
 }
 #: What --train trains.
 _TRAINED: dict[str, Callable[[Callable[[Row], None]], object]] = {
@@ -161,6 +169,7 @@ _TRAINED: dict[str, Callable[[Callable[[Row], None]], object]] = {
     "follow": lambda on_row: train_follow(on_row=on_row),
     "tiling": lambda on_row: train_tiling(on_row=on_row),
     "real": lambda on_row: make_real(folder=FOLDER, on_row=on_row, say=_say),
+    "real_longer": lambda on_row: train_longer(on_row=on_row),
 }
 
 if __name__ == "__main__":

@@ -83,10 +83,9 @@ def test_a_row_keeps_its_largest(n, k, shift, levels, tile, seed):
     bias = torch.zeros(n).numpy()
     places, values = np.empty((2, 32 * k), np.int32), np.empty((2, 32 * k), np.float32)
     counts = np.zeros((2, 2), np.int64)
-    most = np.empty(1100, np.float32)
     for low in range(0, n, tile):
         part = z[:, low : low + tile].contiguous().numpy()
-        _listing.keep_largest(k, most, low, 0, part, bias, places, values, counts)
+        _listing.keep_largest(k, low, 0, part, bias, places, values, counts)
     place, value = places.reshape(-1)[: 40 * k], values.reshape(-1)[: 40 * k].reshape(40, k)
     np.testing.assert_array_equal(np.sort(value, 1), z.relu().topk(k, 1).values.numpy()[:, ::-1])
     kept = place.reshape(40, k) >= 0
@@ -185,6 +184,23 @@ def test_it_can_be_used_again(kind, monkeypatch):
     assert torch.equal(weights.flat, before)
     assert first.loss == second.loss
     assert torch.equal(first.fired, second.fired)
+
+
+@pytest.mark.parametrize("tile", [40, 4096])
+def test_dead_latents_may_grow_in_number(tile, monkeypatch):
+    """Buffers made for few of them are too small for more; one tile and several."""
+    monkeypatch.setattr(listed, "_TILE", tile)
+    architecture = TopK(3, auxk=4, auxk_weight=0.5)
+    weights = random_sae(architecture, 300, 20)
+    x = torch.randn(300, 20, generator=seeded(3))
+    used = gradients_for("listed", architecture, 300, 20, 300)
+    for dead in (5, 6, 39, 41, 90, 300, 10, 200):
+        context, steps, outs = Context(1.0, torch.arange(300) < dead), [], []
+        for gradients in (used, gradients_for("listed", architecture, 300, 20, 300)):
+            outs.append(weights.like())
+            steps.append(gradients(weights, x, context, outs[-1]))
+        assert steps[0].loss == steps[1].loss
+        assert torch.equal(outs[0].flat, outs[1].flat)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])

@@ -203,6 +203,23 @@ def joint_laws(points: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def by_length(runs: pd.DataFrame) -> pd.DataFrame:
+    """Losses and exponents of one family by number of steps: see ``longer.longer_laws``."""
+    import pandas as pd
+
+    parts = []
+    for steps, part in runs.groupby("steps"):
+        at = part.sort_values("width")
+        n, loss = at["width"].to_numpy(float), at["fvu"].to_numpy()
+        fit = fit_power_law(n, loss, floor="zero", replicates=0)
+        low, high = fit.intervals["exponent"]
+        local = np.concatenate([[np.nan], -np.diff(np.log(loss)) / np.diff(np.log(n))])
+        columns = {"steps": steps, "width": at["width"], "fvu": loss, "dead": at["dead"]}
+        columns |= {"local": local, "exponent": fit.exponent, "low": low, "high": high}
+        parts.append(pd.DataFrame(columns))
+    return pd.concat(parts, ignore_index=True)
+
+
 def _explained(loss: Any, law: Any) -> float:
     """R^2 of ln loss."""
     y, left = np.log(loss), np.log(loss / law)
