@@ -4,7 +4,11 @@
   have: AuxK (d/2 latents), unit norms, clipped gradients; dead latents are kept track of.
 - loop: PyTorch as a researcher writes it (``sae_step.Loop``): none of that, ``torch.optim.Adam``.
 - SAELens: ``SAETrainer.step`` on a ``TopKTrainingSAE`` as it comes, which has AuxK and clips; no
-  log, no autocast. It lives in an environment of its own:
+  log. Batches of 4,096 are its default (``train_batch_size_tokens``).
+- autocast: the same with ``autocast=True``, its fastest setting on a CPU that multiplies bfloat16:
+  what it trains is then rounded to 8 bits at every product. (``use_sparse_activations`` ends in an
+  error of PyTorch's on a CPU unless decoder norms are left out of the activations, and is then
+  slower than autocast.) Both live in an environment of their own:
   python -m venv /tmp/saelens && /tmp/saelens/bin/pip install sae-lens==6.54.12 -e .
   /tmp/saelens/bin/python benchmarks/sae_real.py
 
@@ -16,8 +20,9 @@ latents fire then, and the number that does is printed.
 
 Each way has a process of its own, with the same number of threads, and of all processes one
 computes at a time; turns are interleaved, medians are printed, and ratios are medians over turns.
-``product`` is how long ``torch.mm`` takes for the pre-activations of a batch alone, in the same
-turns, as a share of the listed path's step: what no exact path can do without.
+``product`` is how long ``torch.mm`` takes for the pre-activations of a batch alone in float32, in
+the same turns, as a share of the listed path's step. Where TopK is screened in bfloat16 (see
+``kernels._screening``), a step has no such product.
 
 On a machine with other work, ``--threads 1 --cpu`` takes processor time instead of time on the
 clock: that of one core, whatever else runs, and with inputs that are drawn ahead counted in.
@@ -41,7 +46,9 @@ from typing import Any
 import sae_step
 from sae_step import RATE, Case
 
-WAYS = ("listed", "blocked", "loop", "SAELens")
+PROCESSES = ("listed", "blocked", "loop", "SAELens")
+#: The last one is computed in the process of SAELens.
+WAYS = (*PROCESSES, "autocast")
 #: Least ratio to SAELens in samples a second that is asked for.
 TARGET = 5.0
 #: Weight of ReLU's penalty, and the bias that it begins with, for which about 32 latents fire.
@@ -112,7 +119,7 @@ class Loop(sae_step.Loop):
         return batch(replace(self.case, batch_size=count))
 
 
-def saelens(case: Case) -> Callable[[int], object]:
+def saelens(case: Case, autocast: bool) -> Callable[[int], object]:
     """``SAETrainer.step`` of SAELens."""
     from sae_lens import TopKTrainingSAE, TopKTrainingSAEConfig
     from sae_lens.config import SAETrainerConfig
@@ -126,6 +133,7 @@ def saelens(case: Case) -> Callable[[int], object]:
         train_batch_size_samples=case.batch_size,
         lr=RATE,
         lr_end=RATE,
+        autocast=autocast,
     )
 
     def batches() -> Iterable[Any]:
@@ -149,10 +157,11 @@ _trainer: dict[Case, Any] = {}
 
 def prepare(way: str, case: Case, seconds: float) -> int:
     """Make an SAE and warm it up; the number of steps that takes so many seconds."""
-    sae_step._advance.clear()
+    if way != "autocast":  # which is beside SAELens
+        sae_step._advance.clear()
     _trainer.clear()
-    if way == "SAELens":
-        advance = saelens(case)
+    if way in ("SAELens", "autocast"):
+        advance = saelens(case, way == "autocast")
     elif way == "loop":
         advance = Loop(case).advance
     else:
@@ -228,12 +237,17 @@ def measure(
 ) -> dict[str, Any]:
     """Samples a second of each way, turn by turn, and of the product alone."""
     ways = [w for w in processes.ways if w != "SAELens" or case.architecture == "TopK"]
+    ways += ["autocast"] * ("SAELens" in ways)
     products = []
     timing = cpu_timed if cpu else sae_step.timed
 
     def also(way: str, *arguments: Any) -> Any:  # a turn of the product before each of `listed`
         if way == "listed" and arguments[0] is timing:
             products.append(processes(way, product, case, max(arguments[2] // 2, 1), cpu))
+        if way == "autocast":
+            at = arguments.index(case)
+            other = replace(case, architecture="TopK autocast")
+            return processes("SAELens", *arguments[:at], other, *arguments[at + 1 :])
         return processes(way, *arguments)
 
     times = sae_step.interleaved(also, ways, case, repeats, seconds, prepare, timing)
@@ -267,7 +281,7 @@ def main() -> None:
     cases = [Case(dimension, width, size, architecture="TopK") for size in sizes]
     cases.append(Case(dimension, width, sizes[0], architecture="ReLU"))
     repeats, seconds = (2, 0.02) if quick else (options.repeats, options.seconds)
-    processes = sae_step.Processes(WAYS, "cpu", options.spin)
+    processes = sae_step.Processes(PROCESSES, "cpu", options.spin)
     rows, by_share = [], []
     try:
         found = sae_step.machine(processes.versions)
@@ -277,7 +291,7 @@ def main() -> None:
         heads = "".join(f"{way:>10}" for way in WAYS)
         against = "".join(f"{f'/{way}':>10}" for way in WAYS[1:])
         print(f"{'':>20}{'fire':>7}{heads}{against}{'product':>9}{'GFLOP/s':>9}")
-        print(f"{'':>27}{'samples a second':^40}{'ratios to listed':^30}{'of step':>9}{'of mm':>9}")
+        print(f"{'':>27}{'samples a second':^50}{'ratios to listed':^40}{'of step':>9}{'of mm':>9}")
         for case in cases:
             rows.append(measure(processes, case, repeats, seconds, options.cpu))
             print(_line(rows[-1]), flush=True)
@@ -295,7 +309,7 @@ def main() -> None:
             got = row["ratios"]["SAELens"]
             said = "met" if got >= TARGET else "missed"
             print(f"TopK, batch {row['batch_size']:,}: at least {TARGET:g} times SAELens: "
-                  f"{got:.1f}, {said}")  # fmt: skip
+                  f"{got:.1f}, {said}; with autocast {row['ratios']['autocast']:.1f}")  # fmt: skip
     if options.json:
         found["load_after"] = sae_step.load_average()
         result = {"machine": found, "threads": options.threads, "rows": rows, "shares": by_share}

@@ -13,8 +13,8 @@ product that comes back, itself rounded to 8 bits,
 rounding of the result; Cauchy and Schwarz on x.w - x'.w' = dx.w + x'.dw; and a sum of d exact
 products in float32, each added with at most two roundings. All norms are those of what rounding
 did take, about 0.42 of the most that it can, 2^-8. The product in float32 that decides is off by
-at most d 2^-23 |x| |w| too. With v = max(|w'|, |dw| / ``LOST``) for ``LOST`` = 0.43 2^-8, for which v is
-|w'| of nearly every latent,
+at most d 2^-23 |x| |w| too. With v = max(|w'|, |dw| / ``LOST``), which is |w'| of nearly every
+latent for ``LOST`` = 0.43 2^-8,
 
     e = 2^-8 |z'| + v ((1 + LOST) |dx| + LOST |x'| + 2 d 2^-23 (1 + LOST) (|x'| + |dx|))
 
@@ -59,11 +59,13 @@ _fused = numba.njit(
 @cache
 def _fast() -> bool:
     """Whether the processor multiplies bfloat16, by what PyTorch says of it."""
-    return torch.backends.mkldnn.is_available() and bool(torch.cpu._is_avx512_bf16_supported())
+    has = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+    says = getattr(torch.cpu, "_is_avx512_bf16_supported", None)  # older versions do not say
+    return bool(has) and says is not None and bool(says())
 
 
 def pays(rows: int, k: int, encoder: torch.Tensor) -> bool:
-    """Whether screening is faster than products in float32 (``benchmarks/sae_real.py --screen``)."""
+    """Whether screening is faster than products in float32."""
     large = encoder.numel() >= _NUMBERS and rows >= _BATCH and len(encoder) >= _LATENTS_EACH * k
     return large and _fast() and bool(torch.backends.mkldnn.enabled)
 
@@ -78,8 +80,9 @@ def of_latents(kept: Any, lost: Any, dimension: int) -> tuple[Any, float]:
 
 def of_rows(kept: Any, lost: Any, dimension: int, most: float) -> Any:
     """Return what v is multiplied with for each row; infinite where nothing can be screened."""
+    kept, lost = kept.astype(np.float64), lost.astype(np.float64)
     sums = 2.0 * dimension * 2.0**-23
-    a = (1.0 + LOST) * (1.0 + sums) * lost.astype(np.float64)
+    a = (1.0 + LOST) * (1.0 + sums) * lost
     a += (LOST + sums * (1.0 + LOST)) * (kept + _TINY * dimension**0.5)
     a *= 1.0 + dimension * 2.0**-23 + 2.0**-20
     return np.where(kept + lost < most, a, np.inf).astype(np.float32)
@@ -164,7 +167,7 @@ def _bounds(
 ) -> None:  # fmt: skip
     """Least and most that each pre-activation can be, and the largest of each group.
 
-    A group is every so manieth, so that all groups' maxima are taken at once.
+    Of m groups each is every m-th latent, so that all maxima are taken at once.
     """
     for j in range(row.size):
         bits[j] = np.uint32(row[j]) << np.uint32(16)

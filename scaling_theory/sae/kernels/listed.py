@@ -9,7 +9,10 @@ of BLAS and about 8 d for each entry, where dense paths take 10 B n d and more.
   depend on the number of threads, nor does any sum.
 - A row is looked at as maxima of groups of 16, and then only where a maximum is large enough. For
   TopK that is where it is at least a number that k maxima reach; of what is there a heap keeps the
-  k largest.
+  k largest. Where k is not far below the number of groups, the number is one that k of all reach.
+- For TopK, on processors that multiply bfloat16, the product is one of rounded numbers, more than
+  twice as fast. It only tells which latents may be among the k largest, by a bound of its error
+  (``_screening``); products in float32 of these, half as many again as are kept, decide.
 - ReLU and JumpReLU list what fires or is near its threshold. Where more than ``MOST_LISTED`` of a
   batch is listed, as early in training, the step is done by ``blocked``. What decides is the share
   itself, which is counted either way; what the last step was only decides which is tried first.
@@ -150,11 +153,10 @@ class _Lists:
         if self._growing and 4 * int(self._counts[:, 1].max()) < self.room:
             self._make_room(2 * int(self._counts[:, 1].max()))
         work = float(rows) * n * d
-        if kind == KINDS["topk"] and _screening.pays(rows, k, own[0]):
+        screened = kind == KINDS["topk"] and _screening.pays(rows, k, own[0])
+        if screened:
             share(self._screen, blocks, work, k, own, x, *self._rounded(own[0]))
-        while True:
-            if kind == KINDS["topk"] and _screening.pays(rows, k, own[0]):
-                break
+        while not screened:
             share(self._multiply, blocks, work, kind, k, own, least, x)
             found = self._counts[:, 1]
             if int(found.sum()) > most:

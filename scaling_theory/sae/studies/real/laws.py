@@ -64,6 +64,21 @@ def losses(runs: pd.DataFrame, matched: int = 32) -> pd.DataFrame:
     return out[["kind", "family", "k", "width", "loss", "stderr", "seeds"]]
 
 
+def losses_trained_on(latents: pd.DataFrame) -> pd.DataFrame:
+    """Losses of the TopK families on rows that were trained on, first seed: as :func:`losses`.
+
+    Where they go on falling while those on held-out rows rise, wide SAEs learn rows by heart.
+
+    Parameters
+    ----------
+    latents
+        What ``latents.table`` gives.
+    """
+    own = latents[latents["family"] != "ReLU"]
+    out = own[["kind", "family", "width"]].assign(loss=own["fvu_trained_on"], seeds=1)
+    return out.assign(k=out["family"].map(lambda family: int(family.split()[1])))
+
+
 def _matched(kind: Any, width: Any, two: pd.DataFrame, matched: int) -> float:
     """The ReLU loss at the matched L0."""
     at = two.sort_values("l0")

@@ -25,6 +25,10 @@ def report(tables: Tables) -> Iterator[tuple[str, pd.DataFrame]]:
         laws.width_laws(tables.losses),
     )
     yield (
+        "the same on rows that were trained on (first seed, TopK)",
+        laws.width_laws(laws.losses_trained_on(tables.latents)),
+    )
+    yield (
         "L(C) = scale C^-exponent + floor on the frontier of all widths",
         laws.compute_laws(laws.compute_points(tables.runs)),
     )
