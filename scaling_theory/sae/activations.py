@@ -82,9 +82,9 @@ class Activations(Data):
         return self._shards.held_out
 
     def said(self) -> dict[str, Any]:
-        """What is worth telling of the rows: their number, and the recipe they were made by."""
-        recipe = dict(self._shards.manifest.get("recipe", {}))
-        return {"rows": self.rows, "held_out": self.held_out_rows, "digest": self.digest, **recipe}
+        """What is worth telling of the rows: their numbers, and the recipe they were made by."""
+        rows = {"trained_on": self.rows, "held_out_rows": self.held_out_rows}
+        return {**rows, "digest": self.digest, **self._shards.manifest["recipe"]}
 
     def sample(self, count: int, generator: torch.Generator) -> torch.Tensor:
         """Draw rows to train on, with replacement: float32 of shape (count, d)."""

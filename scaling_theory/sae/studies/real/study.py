@@ -44,7 +44,7 @@ class Tables:
     frequencies, cosines
         Of the widest SAE of each family, one number a latent, by "KIND_TopK_K_WIDTH".
     record
-        How it was made: preset, versions, data, seconds.
+        How it was made: preset, version, recipes of the data, seconds of training in all.
     """
 
     runs: pd.DataFrame
@@ -183,7 +183,6 @@ def make_real(
             "version": scaling_theory.__version__,
             "data": {kind: data[kind].said() for kind in KINDS},
             "train_seconds": float(f"{table['seconds'].sum():.4g}"),
-            "seconds": float(f"{time.perf_counter() - began:.4g}"),
         },
     )
     for where in (store / "tables", folder):
