@@ -4,8 +4,8 @@ Above: unexplained variance on held-out rows against the number of latents n, al
 one standard error. Below: the same of TopK against training compute C, each run a thin line from
 a sixteenth of its steps to where the learning rate begins to fall; marked are the looks that no
 cheaper one of the family equals, and the law is fitted to those. Lines: scale * x^-exponent, no
-floor, over the fitted range only; intervals are 95% profile intervals. Those of L(C) take the
-marked looks as independent, which looks at one run are not: they are too narrow.
+floor, over the fitted range only; intervals of L(n) are 95% profile intervals. Looks at one run are
+no independent points, so that L(C) is shown without: what its data have takes them for such.
 
 Exponents beside them: O'Neill et al. (2024), arXiv:2408.00657, section A.3.
 """
@@ -125,7 +125,7 @@ def draw(data: pd.DataFrame, axes: Sequence[Any]) -> Sequence[Any]:
             own = data[(data["kind"] == kind) & (data["panel"] == panel)]
             for family, style, part in families(own):
                 points, law = part[part["what"] == "measured"], part[part["what"] == "law"]
-                label = _label(family, law.iloc[0])
+                label = _label(family, law.iloc[0], panel)
                 if panel == "width":
                     _draw_widths(ax, points, style, label)
                 else:
@@ -134,9 +134,10 @@ def draw(data: pd.DataFrame, axes: Sequence[Any]) -> Sequence[Any]:
                     law["x"], law["y"], color=style.colour, linestyle=style.line, linewidth=1.3,
                 )  # fmt: skip
             theirs = ": astro-ph, cs.LG" if panel == "width" else ""
+            shown = " [95%]" if panel == "width" else ""
             ax.legend(
                 fontsize=7.5, loc="lower left", title_fontsize=7.5,
-                title=f"exponent [95%] (O'Neill et al. 2024{theirs})",
+                title=f"exponent{shown} (O'Neill et al. 2024{theirs})",
             )  # fmt: skip
             # the lowest part is for the legend
             low, high = float(own["y"].min()), float(own["y"].max())
@@ -153,11 +154,11 @@ def draw(data: pd.DataFrame, axes: Sequence[Any]) -> Sequence[Any]:
     return axes
 
 
-def _label(family: str, law: pd.Series[Any]) -> str:
+def _label(family: str, law: pd.Series[Any], panel: str) -> str:
     theirs = f" ({law['oneill']})" if law["oneill"] else ""
     status = "" if law["status"] == "ok" else f", {law['status']}"
-    ends = f"[{law['low']:.3f}, {law['high']:.3f}]"
-    return f"{family}: {law['exponent']:.3f} {ends}{theirs}{status}"
+    ends = f" [{law['low']:.3f}, {law['high']:.3f}]" if panel == "width" else ""
+    return f"{family}: {law['exponent']:.3f}{ends}{theirs}{status}"
 
 
 def _draw_widths(ax: Any, points: pd.DataFrame, style: Any, label: str) -> None:

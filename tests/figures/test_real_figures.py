@@ -135,7 +135,9 @@ def test_scaling_draws_every_point_and_every_exponent(tables: Tables) -> None:
         for text in texts(ax):
             family, numbers = text.split(": ")
             at = law.loc[family]
-            said = f"{at['exponent']:.3f} [{at['low']:.3f}, {at['high']:.3f}]"
+            said = f"{at['exponent']:.3f}"
+            if panel == "width":  # looks at one run are no independent points
+                said += f" [{at['low']:.3f}, {at['high']:.3f}]"
             assert numbers == said + (f" ({at['oneill']})" if at["oneill"] else "")
         assert len(texts(ax)) == len(law)
         held = {tuple(v) for v in own[["x", "y"]].to_numpy(float)}

@@ -99,7 +99,15 @@ def made_latents(
                 spec: Any = None  # tables do not look at it
                 out.append(
                     latents.Latents(
-                        kind, family, width, spec, decoder.astype(np.float32), freq, samples, 0.1
+                        kind,
+                        family,
+                        width,
+                        spec,
+                        decoder.astype(np.float32),
+                        freq,
+                        samples,
+                        0.1,
+                        32.0,
                     )
                 )
     return out
@@ -238,3 +246,18 @@ def test_what_is_not_stored_is_refused_by_name_and_else_left_out_with_a_word(
     out = reproduce(tmp_path / "all", preset="paper", say=said.append)
     assert [path.stem for path in out] == ["oneill2024_figure4_left"]
     assert said == ["figures of real activations are left out: nothing of paper"]
+
+
+def test_the_stored_tables_are_those_of_this_version() -> None:
+    """What reads them (notebook, figures) finds what the study writes now."""
+    stored = Tables.load("quick")
+    for made in stored.record["data"].values():
+        assert {"trained_on", "held_out_rows", "digest", "text", "model_weights"} <= set(made)
+    columns = {name: set(getattr(make_tables(), name)) - {"l1"} for name in FRAMES}
+    for name in ("losses", "latents", "similarity"):
+        assert set(getattr(stored, name)) == columns[name]
+    counts = stored.losses.groupby(["kind", "family"])["width"].nunique()
+    assert len(counts) == len(KINDS) * (len(KS) + 1)
+    assert (counts >= 4).all()
+    smallest = stored.losses[stored.losses["width"] == stored.losses["width"].min()]
+    assert (smallest["seeds"] == 3).all()

@@ -32,6 +32,9 @@ DENSITY_EDGES: Final = np.round(np.arange(-6.0, 0.01, 0.1), 1)
 COSINE_EDGES: Final = np.round(np.arange(0.0, 1.01, 0.02), 2)
 #: Ranks of M25 Figure 4; the last one is 10^4 of 2^14 latents there, and as large a part here.
 FIRST_RANK, LAST_SHARE = 100, 10_000 / 2**14
+#: A test of straightness is believed where every count is at least so large; below this p-value a
+#: curve is bent.
+_MANY, _BENT = 100, 0.01
 #: Inputs that are encoded at once.
 _BLOCK = 4096
 
@@ -50,6 +53,8 @@ class Latents(NamedTuple):
     rows: int
     fvu: float
     """Unexplained share of the variance of these rows, which were trained on."""
+    l0: float
+    """Mean number of latents that fire, on held-out rows."""
 
 
 def look(
@@ -78,7 +83,17 @@ def look(
         family = family_of(spec.architecture)
         decoder = weights.decoder.numpy()
         out.append(
-            Latents(kind, family, spec.width, spec, decoder, frequencies, len(x), missed / variance)
+            Latents(
+                kind,
+                family,
+                spec.width,
+                spec,
+                decoder,
+                frequencies,
+                len(x),
+                missed / variance,
+                _l0(store, spec),
+            )
         )
     return out
 
@@ -104,12 +119,13 @@ def table(latents: Sequence[Latents], progress: bool) -> tuple[pd.DataFrame, dic
     Returns
     -------
     DataFrame
-        kind, family, width, rows, ``fvu_trained_on`` (held-out rows have the column fvu of the
-        runs: what is between them was learnt by heart), alive; ``slope`` (d ln f/d ln rank from
+        kind, family, width, ``l0`` (on held-out rows), rows, ``fvu_trained_on`` (held-out rows have
+        the column fvu of the runs), alive; ``slope`` (d ln f/d ln rank from
         rank 100 to ``last_rank``) with its 95% interval ``slope_low`` and ``slope_high``,
-        ``slope_corrected`` (of the unseen rates, by maximum likelihood of the counts) and
-        ``slope_status``, all nan where there are too few ranks; median nearest-neighbour cosine of
-        live latents, of even directions and of anisotropic ones;
+        ``slope_first`` and ``slope_last`` (of the first and the last quarter of these ranks, in
+        ln rank), ``p_straight`` (of a test that the curve is straight) and ``slope_status``, all
+        nan where there are too few ranks; median nearest-neighbour cosine of live latents, of even
+        directions and of anisotropic ones;
         ``crowded``, ``crowded_low``, ``crowded_high``: share of live latents whose neighbours
         unrelated ones can't explain; ``above_97``: share of live latents with a near-duplicate
         (a cosine above 0.97, dead latents included), ``dead_nearest``: of those, whose nearest is
@@ -134,6 +150,7 @@ def table(latents: Sequence[Latents], progress: bool) -> tuple[pd.DataFrame, dic
                 "kind": one.kind,
                 "family": one.family,
                 "width": one.width,
+                "l0": one.l0,
                 "rows": one.rows,
                 "fvu_trained_on": one.fvu,
                 "alive": int(alive.sum()),
@@ -164,14 +181,19 @@ def name_of(one: Latents) -> str:
 def _slope(one: Latents) -> dict[str, Any]:
     last = int(LAST_SHARE * one.width)
     alive = int((one.frequencies > 0.0).sum())
-    names = ("slope", "slope_low", "slope_high", "slope_corrected")
+    names = ("slope", "slope_low", "slope_high", "slope_first", "slope_last", "p_straight")
     if min(last, alive) < 2 * FIRST_RANK:
         return {"last_rank": last, **dict.fromkeys(names, np.nan), "slope_status": "too few ranks"}
     last = min(last, alive)
     fit = fit_frequencies(one.frequencies, ranks=(FIRST_RANK, last), samples=one.rows, replicates=0)
-    corrected = np.nan if fit.corrected is None else fit.corrected.slope
-    values = dict(zip(names, (fit.slope, *fit.interval, corrected), strict=True))
-    return {"last_rank": last, **values, "slope_status": fit.status}
+    parts = fit.by_rank.stretches["slope"].to_numpy(float)
+    p = fit.by_rank.p_straight
+    values = dict(zip(names, (fit.slope, *fit.interval, parts[0], parts[-1], p), strict=True))
+    # where all counts are large their noise bends no curve, whatever a law that is mixed with
+    # noise makes of one that is bent
+    counted = one.rows * np.sort(one.frequencies)[-last] >= _MANY
+    status = "bent" if p < _BENT and counted else fit.status
+    return {"last_rank": last, **values, "slope_status": status}
 
 
 def similarity(latents: Sequence[Latents]) -> pd.DataFrame:

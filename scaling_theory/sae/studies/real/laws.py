@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -37,8 +38,9 @@ def losses(runs: pd.DataFrame, matched: int = 32) -> pd.DataFrame:
     -------
     DataFrame
         kind, family, k (L0), width, loss, stderr, seeds. The error of one seed is that of ln loss
-        over the seeds of the smallest width, pooled over the families of a kind; it has no part
-        that all seeds share, such as that of the held-out rows.
+        over the seeds of the smallest width, pooled over the families of a kind. What all runs
+        share, which rows are held out, is no part of it: it moves losses together, and exponents
+        little.
 
     Raises
     ------
@@ -67,7 +69,8 @@ def losses(runs: pd.DataFrame, matched: int = 32) -> pd.DataFrame:
 def losses_trained_on(latents: pd.DataFrame) -> pd.DataFrame:
     """Losses of the TopK families on rows that were trained on, first seed: as :func:`losses`.
 
-    Where they go on falling while those on held-out rows rise, wide SAEs learn rows by heart.
+    Where they go on falling while those on held-out rows rise with the width, there are too few
+    rows for so many latents.
 
     Parameters
     ----------
@@ -99,13 +102,15 @@ def _pooled(values: pd.Series[Any]) -> float:
     return math.sqrt(squares / sum(v.size - 1 for v in many))
 
 
-def width_laws(points: pd.DataFrame) -> pd.DataFrame:
+def width_laws(points: pd.DataFrame, floors: Sequence[str] = ("zero", "free")) -> pd.DataFrame:
     """Fit loss = scale n^-exponent (+ floor) to each family, without a floor and with a free one.
 
     Parameters
     ----------
     points
         What :func:`losses` gives.
+    floors
+        Which fits: "zero", "free".
 
     Returns
     -------
@@ -119,7 +124,7 @@ def width_laws(points: pd.DataFrame) -> pd.DataFrame:
     for (kind, family), part in points.groupby(["kind", "family"], sort=False):
         n, loss = part["width"].to_numpy(float), part["loss"].to_numpy()
         k = int(part["k"].iloc[0])
-        for floor in ("zero", "free"):
+        for floor in floors:
             fit = fit_power_law(n, loss, floor=floor, replicates=0)
             low, high = fit.intervals["exponent"]
             theirs = ONEILL_WIDTH.get(k, ()) if family != "ReLU" else ()

@@ -24,12 +24,17 @@ def report(tables: Tables) -> Iterator[tuple[str, pd.DataFrame]]:
         "L(n) = scale n^-exponent + floor, 95% profile intervals; oneill: astro-ph, cs.LG",
         laws.width_laws(tables.losses),
     )
+    least = 2 * int(tables.losses["width"].min())
+    yield (
+        "the same from 2 d latents on, as in O'Neill et al.; few points",
+        laws.width_laws(tables.losses[tables.losses["width"] >= least], floors=("zero",)),
+    )
     yield (
         "the same on rows that were trained on (first seed, TopK)",
         laws.width_laws(laws.losses_trained_on(tables.latents)),
     )
     yield (
-        "L(C) = scale C^-exponent + floor on the frontier of all widths",
+        "L(C) = scale C^-exponent + floor on the frontier of all widths; intervals are too narrow",
         laws.compute_laws(laws.compute_points(tables.runs)),
     )
     yield "L(n, k) of Gao et al. (2024)", laws.joint_laws(tables.losses)

@@ -2,8 +2,10 @@
 
 The recipe is that of O'Neill et al. (2024), A.1 and A.2: TopK with AuxK (2k dead latents, weight
 1/32), decoder rows of norm 1, the encoder as its transpose, the decoder bias at the geometric
-median, Adam, batches of 1024, clipped gradients. What they do not state, or what is not theirs, is
-said beside its value.
+median, Adam, batches of 1024, clipped gradients. Not theirs are the number of steps, the learning
+rate and its fall, when AuxK takes a latent for dead (after an eighth of a run, or an epoch where
+that is shorter; theirs: an epoch), and the data. They do not state at which norm gradients are
+clipped: here it is 1.
 """
 
 from __future__ import annotations
