@@ -212,15 +212,22 @@ def reproduce_figures(only: Sequence[str], preset: Any, output: Path) -> None:
     command = " ".join(
         ["scaling-theory reproduce", *(f"--only {o}" for o in only), f"--preset {preset}"]
     )
-    reproduce(
-        output,
-        only,
-        preset,
-        command,
-        progress=sys.stderr.isatty(),
-        on_done=lambda name, seconds: click.echo(f"{output / name}.*  {seconds:.1f} s", err=True),
-        say=lambda line: click.echo(line, err=True),
-    )
+    try:
+        reproduce(
+            output,
+            only,
+            preset,
+            command,
+            progress=sys.stderr.isatty(),
+            on_done=lambda name, took: click.echo(f"{output / name}.*  {took:.1f} s", err=True),
+            say=lambda line: click.echo(line, err=True),
+        )
+    except RuntimeError as error:
+        from scaling_theory.sae.trainer import TrainingFailed
+
+        if not isinstance(error, TrainingFailed):
+            raise
+        raise click.ClickException(str(error)) from error
 
 
 def main() -> None:

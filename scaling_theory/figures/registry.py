@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import json
 import tempfile
@@ -116,6 +117,11 @@ def reproduce(
     modules = {name: importlib.import_module(FIGURES[name]) for name in names}
     real = [name for name in names if is_real(modules[name])]
     plain = [name for name in names if not is_trained(modules[name]) and name not in real]
+    found = None
+    if real and REAL not in only:
+        # asked for by name: by a part that no other figure has
+        named = any(all(n in real for n in names if part in n) for part in only)
+        found = _stored_tables(preset, named, say)
     trained = [name for name in names if is_trained(modules[name])]
     written = []
 
@@ -134,8 +140,11 @@ def reproduce(
     for name in track(plain, "figures", len(plain), enabled=progress):
         make(name)
     if real:
-        found = _tables(preset, only, progress, say)
-        for name in track(real if found is not None else [], "figures", 8, enabled=progress):
+        if REAL in only:
+            from scaling_theory.sae.studies.real import make_real
+
+            found = make_real(preset, progress=progress, say=say)
+        for name in track(real if found else [], "figures", len(real), enabled=progress):
             make(name, tables=found)
     if trained:
         from scaling_theory.figures import stored
@@ -199,21 +208,19 @@ def is_real(module: Any) -> bool:
     return hasattr(module, "REAL")
 
 
-def _tables(
-    preset: Preset, only: Sequence[str], progress: bool, say: Callable[[str], None] | None
-) -> Tables | None:
-    """Tables of real activations: made from text if that is asked for, or the stored ones.
+def _stored_tables(preset: Preset, named: bool, say: Callable[[str], None] | None) -> Tables | None:
+    """Tables of real activations: those of the package, or else what was made here before.
 
-    None where there are none and all figures are asked for: it takes hours, and an extra.
+    Where there are none: an error, if they were asked for by name; else None, with a word.
     """
-    from scaling_theory.sae.studies.real import Tables, make_real
+    from scaling_theory.sae.studies.real import Tables, tables_folder
 
-    if REAL in only:
-        return make_real(preset, progress=progress, say=say)
     try:
         return Tables.load(preset)
     except FileNotFoundError as error:
-        if only:
+        with contextlib.suppress(FileNotFoundError):
+            return Tables.load(preset, tables_folder(preset))
+        if named:
             raise
         if say is not None:
             say(f"figures of real activations are left out: {error}")

@@ -18,7 +18,8 @@ from scaling_theory.sae.remedies import Remedy
 MAX_WIDTH = 2**22
 #: Most points of a history.
 MAX_HISTORY = 1000
-#: Raised when the same specification no longer gives the same numbers.
+#: Raised when the same specification no longer gives the same numbers; rounding, which differs
+#: between kernels and processors, is no reason.
 _VERSION = 1
 #: What the text of a specification leaves out where it has its default.
 _OPTIONS = {

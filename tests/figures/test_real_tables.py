@@ -233,16 +233,18 @@ def test_the_study_is_made_when_asked_for(tmp_path: Path, monkeypatch: pytest.Mo
 def test_what_is_not_stored_is_refused_by_name_and_else_left_out_with_a_word(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def load(preset: str) -> Tables:
+    def load(preset: str, folder: Path | None = None) -> Tables:
         raise FileNotFoundError(f"nothing of {preset}")
 
     monkeypatch.setattr(Tables, "load", load)
     some = {name: FIGURES[name] for name in (*REAL, "oneill2024_figure4_left")}
     monkeypatch.setattr(registry, "FIGURES", some)
+    monkeypatch.setattr(registry, "_write", lambda name, *_: tmp_path / f"{name}.png")
     with pytest.raises(FileNotFoundError, match="nothing of paper"):
         reproduce(tmp_path / "named", only=["real_scaling"], preset="paper")
+    # a part that other figures have too names none of them
+    reproduce(tmp_path / "named", only=["e"], preset="paper")
     said: list[str] = []
-    monkeypatch.setattr(registry, "_write", lambda name, *_: tmp_path / f"{name}.png")
     out = reproduce(tmp_path / "all", preset="paper", say=said.append)
     assert [path.stem for path in out] == ["oneill2024_figure4_left"]
     assert said == ["figures of real activations are left out: nothing of paper"]
@@ -261,3 +263,12 @@ def test_the_stored_tables_are_those_of_this_version() -> None:
     assert (counts >= 4).all()
     smallest = stored.losses[stored.losses["width"] == stored.losses["width"].min()]
     assert (smallest["seeds"] == 3).all()
+
+
+def test_what_was_made_here_is_drawn_where_the_package_has_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SCALING_THEORY_RUNS", str(tmp_path))
+    make_tables().save(tmp_path / "real_paper" / "tables", "paper")
+    (png,) = reproduce(tmp_path / "out", only=["real_density"], preset="paper")
+    assert png.name == "real_density_paper.png"

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from scaling_theory.sae import RunSpec, Sphere
+from scaling_theory.sae import RunSpec, Sphere, TrainingFailed
 from scaling_theory.sae.studies.real.match import MOST, WIDEST, match
 
 
@@ -51,7 +51,7 @@ def test_a_search_that_was_stopped_goes_on_with_the_same_runs():
 
 
 def test_it_gives_up_with_what_it_saw():
-    with pytest.raises(RuntimeError, match=rf"either side of an L0 of 32 after {MOST}: l1, L0"):
+    with pytest.raises(TrainingFailed, match=rf"either side of an L0 of 32 after {MOST}: l1, L0"):
         match(32.0, [0.1], spec, lambda run: 5.0)
 
 
@@ -67,3 +67,21 @@ def test_a_good_pair_is_all_that_is_run():
     )
     assert [run.architecture.l1 for run in found] == [0.05, 0.08]
     assert asked == found
+
+
+def test_a_plateau_does_not_stop_it():
+    """L0 does not fall, or rises a little, until the penalty is large."""
+
+    def l0(run):
+        l1 = run.architecture.l1
+        return 500.0 if l1 < 0.2 else 505.0 if l1 < 0.6 else 505.0 * (0.6 / l1) ** 2
+
+    above, below = match(32.0, [0.1], spec, l0)
+    assert l0(below) < 32.0 <= l0(above)
+
+
+def test_no_weight_is_tried_twice():
+    asked = []
+    with pytest.raises(TrainingFailed):
+        match(32.0, [0.1, 0.1], spec, lambda run: asked.append(run.architecture.l1) or 40.0)
+    assert len(set(asked)) == len(asked) == MOST

@@ -9,6 +9,6 @@ three k and ReLU at a matched L0; four widths or six.
 """
 
 from scaling_theory.sae.studies.real.settings import PRESETS, Preset
-from scaling_theory.sae.studies.real.study import Tables, make_real
+from scaling_theory.sae.studies.real.study import Tables, make_real, tables_folder
 
-__all__ = ["PRESETS", "Preset", "Tables", "make_real"]
+__all__ = ["PRESETS", "Preset", "Tables", "make_real", "tables_folder"]

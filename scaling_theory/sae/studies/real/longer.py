@@ -58,5 +58,10 @@ def longer_laws(preset: str = "quick", folder: Path = FOLDER) -> pd.DataFrame:
     """
     import pandas as pd
 
-    table = pd.read_csv(folder / _FILE.format(preset), dtype={"key": str})
-    return laws.by_length(table)
+    file = folder / _FILE.format(preset)
+    if not file.exists():
+        raise FileNotFoundError(
+            f"{file} is not there: `python -m scaling_theory.sae.studies real_longer --train` "
+            "writes it"
+        )
+    return laws.by_length(pd.read_csv(file, dtype={"key": str}))

@@ -14,11 +14,14 @@ from typing import Final
 
 from scaling_theory.sae.architectures import ReLU
 from scaling_theory.sae.spec import RunSpec
+from scaling_theory.sae.trainer import TrainingFailed
 
 #: How far from the wanted L0 the next run aims, as a factor, and may end up.
 _AIM, WIDEST = 1.15, 1.7
 #: L0 falls as this power of the weight, to go by until two runs are there; the longest step.
 _POWER, _LONGEST = 1.2, 4.0
+#: From a weight that was tried to one that was not.
+_NUDGE = 1.07
 #: Weight, L0, run.
 _Tried = tuple[float, float, RunSpec]
 #: Most runs at one width and seed.
@@ -46,14 +49,14 @@ def match(
 
     Raises
     ------
-    RuntimeError
+    TrainingFailed
         If ``MOST`` runs were not enough.
     """
     tried: list[_Tried] = []
     begin = list(first)
     l1 = begin.pop(0)
     while len(tried) < MOST:
-        run = spec(ReLU(l1=float(f"{l1:.4g}")))
+        run = spec(ReLU(l1=_rounded(l1)))
         assert isinstance(run.architecture, ReLU)
         tried.append((run.architecture.l1, l0(run), run))
         above = min((t for t in tried if t[1] >= wanted), key=lambda t: t[1], default=None)
@@ -63,16 +66,25 @@ def match(
             if not any(far):
                 return [above[2], below[2]]
             l1 = _between(above, below, wanted * _AIM if far[0] else wanted / _AIM)
-        elif above is not None:
-            l1 = above[0] * _step(above[1], wanted / _AIM)
+        elif (
+            above is not None
+        ):  # from the largest weight: where L0 is flat, the nearest leads nowhere
+            l1 = max(t[0] for t in tried) * _step(above[1], wanted / _AIM)
         elif below is not None:
-            l1 = below[0] / _step(wanted * _AIM, below[1])
+            l1 = min(t[0] for t in tried) / _step(wanted * _AIM, below[1])
         if begin:
             l1 = begin.pop(0)
-    raise RuntimeError(
+        while any(t[0] == _rounded(l1) for t in tried):  # the same run would say the same again
+            l1 *= _NUDGE
+    raise TrainingFailed(
         f"no ReLU runs on either side of an L0 of {wanted:g} after {MOST}: l1, L0 were "
         + ", ".join(f"{t[0]:g} {t[1]:.3g}" for t in tried)
+        + "; a Preset with another first l1 for these data, or another matched L0, may help"
     )
+
+
+def _rounded(l1: float) -> float:
+    return float(f"{l1:.4g}")
 
 
 def _apart(a: float, b: float) -> float:

@@ -40,10 +40,13 @@ _COUNTS = ("dead", "duplicates", "rows")
 def collect(preset: Preset, folder: Path, progress: bool | None) -> dict[Kind, Activations]:
     """Run the transformer over the texts, or take what ``folder`` has."""
     from scaling_theory import datasets
+    from scaling_theory.datasets.collecting.model import source_of, transformers
 
+    transformers(), source_of(None)  # what is not installed is said before any work
     places = {kind: folder / kind for kind in KINDS}
+    complete = all(_complete(place) for place in places.values())
     # read once for both, and not at all where nothing is left to do
-    text = None if all(_complete(place) for place in places.values()) else datasets.docstrings()
+    text = None if complete else datasets.docstrings(progress=progress)
     tokens = datasets.activations(
         places["tokens"], tokens=preset.tokens, text=text, progress=progress
     )
@@ -54,6 +57,8 @@ def collect(preset: Preset, folder: Path, progress: bool | None) -> dict[Kind, A
         text=text,
         progress=progress,
     )
+    for shards in (tokens, texts):
+        shards.verify()  # a file that was changed since is noticed here
     return {"tokens": Activations(tokens), "embeddings": Activations(texts)}
 
 

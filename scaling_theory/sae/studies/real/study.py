@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, fields
@@ -57,8 +59,15 @@ class Tables:
     record: dict[str, Any]
 
     def save(self, folder: Path, preset: str) -> list[Path]:
-        """Write real_PRESET_NAME.csv, .npz and .json into a folder."""
+        """Write real_PRESET_NAME.csv, .npz and .json into a folder: all of them, or none."""
         folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder, prefix=".real_") as beside:
+            out = self._write(Path(beside), preset)
+            for file in out:
+                os.replace(file, folder / file.name)
+        return [folder / file.name for file in out]
+
+    def _write(self, folder: Path, preset: str) -> list[Path]:
         out = []
         for name in _FRAMES:
             out.append(folder / f"real_{preset}_{name}.csv")
@@ -106,6 +115,11 @@ _ARRAYS = ("frequencies", "cosines")
 assert {*_FRAMES, *_ARRAYS, "record"} == {f.name for f in fields(Tables)}
 
 
+def tables_folder(preset: str) -> Path:
+    """Where ``make_real`` writes tables: ./runs/real_PRESET/tables, or $SCALING_THEORY_RUNS/..."""
+    return store_of(f"real_{preset}") / "tables"
+
+
 def make_real(
     preset: str | Preset = "quick",
     store: Path | None = None,
@@ -136,7 +150,9 @@ def make_real(
     ------
     ImportError
         If the extra ``text`` is not installed.
-    ValueError, OSError, SweepFailed, KeyboardInterrupt
+    TrainingFailed
+        If no weight of the penalty was found that has the matched L0, or runs failed.
+    ValueError, OSError, KeyboardInterrupt
         As ``datasets.activations`` and ``sae.train`` do: what is done is kept.
     """
     import sys
@@ -168,8 +184,8 @@ def make_real(
     similar = latents.similarity(looked)
     next_stage("diagnoses")
     diagnoses = judge.judge(losses, looked, cosines, shown)
-    widest = {one.width for one in looked if one.width == max(v.width for v in looked)}
-    last = [one for one in looked if one.width in widest]
+    widest = {kind: max(one.width for one in looked if one.kind == kind) for kind in KINDS}
+    last = [one for one in looked if one.width == widest[one.kind]]
     tables = Tables(
         runs=table,
         losses=losses,
