@@ -206,7 +206,7 @@ def reproduce_figures(only: Sequence[str], preset: Any, output: Path) -> None:
 
     Figures of real activations (real_*) are drawn from stored results too; `--only real`, just so,
     makes all of them from text: activations of a transformer, SAEs, laws, diagnoses, into
-    runs/real_PRESET. With the quick preset that takes 75 minutes at most on 2 cores. It needs the
+    runs/real_PRESET. With the quick preset that takes about an hour on 2 cores. It needs the
     extra: pip install 'scaling-theory[text]'.
     """
     command = " ".join(

@@ -112,7 +112,10 @@ def reproduce(
     names = [n for n in FIGURES if not only or any(part in n for part in only)]
     unknown = [part for part in only if not part or not any(part in n for n in FIGURES)]
     if unknown:
-        raise ValueError(f"only must name figures among {sorted(FIGURES)}, got {unknown[0]!r}")
+        raise ValueError(
+            f"only must name figures among {sorted(FIGURES)}, or be {REAL!r} (those of real "
+            f"activations, from text), got {unknown[0]!r}"
+        )
     _writable(output)
     modules = {name: importlib.import_module(FIGURES[name]) for name in names}
     real = [name for name in names if is_real(modules[name])]

@@ -7,6 +7,7 @@ anywhere; metrics are of rows that are held out, whole texts that training never
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import InitVar, dataclass, field
 from typing import TYPE_CHECKING, Any, final
@@ -18,6 +19,7 @@ from scaling_theory.sae.data import Data
 
 if TYPE_CHECKING:
     from scaling_theory.datasets.collecting import Shards
+    from scaling_theory.sae.weights import Weights
 
 
 @final
@@ -26,7 +28,8 @@ class Activations(Data):
     """Rows of real activations, centred and scaled to a mean squared norm of 1.
 
     So losses are normalised: |x - x_hat|^2 over what predicting the mean would cost (on the rows
-    that are trained on; ``fvu`` of a row takes the mean of the rows that are held out).
+    that are trained on; ``fvu`` of a row takes the mean of the rows that are held out). An SAE that
+    is trained on them reads centred and scaled rows; :meth:`fold` makes one of rows as they are.
 
     Parameters
     ----------
@@ -81,6 +84,35 @@ class Activations(Data):
         """Number of rows that are held out."""
         return self._shards.held_out
 
+    def fold(self, weights: Weights) -> Weights:
+        """Return an SAE that was trained on these data as one of rows as they are.
+
+        Same latents, same activations; it reads and writes rows in the model's units, neither
+        centred nor scaled. To publish an SAE, or to run it in the model:
+        ``PublishedSAE.from_weights(data.fold(weights), architecture)``.
+
+        Parameters
+        ----------
+        weights
+            Of n latents on d dimensions; not changed.
+        """
+        unit = self._unit
+        mean = torch.from_numpy(self._shards.mean.copy())
+        out = weights.like(weights.flat.to(torch.float64, copy=True))
+        shift = out.encoder @ (mean / unit)
+        out.encoder_bias.sub_(shift)
+        if "magnitude_bias" in out.extra:  # a gated SAE uses the encoder twice
+            out.extra["magnitude_bias"].sub_(out.extra["log_scale"].exp() * shift)
+        out.encoder.div_(unit)
+        out.decoder.mul_(unit)
+        out.decoder_bias.mul_(unit).add_(mean)
+        return weights.like(out.flat.to(weights.flat.dtype))
+
+    @property
+    def _unit(self) -> float:
+        """Root mean square norm of a centred row: what rows are divided by."""
+        return float(self._shards.scale) * math.sqrt(self.dimension)
+
     def said(self) -> dict[str, Any]:
         """What is worth telling of the rows: their numbers, and the recipe they were made by."""
         rows = {"trained_on": self.rows, "held_out_rows": self.held_out_rows}
@@ -104,7 +136,6 @@ class Activations(Data):
 
     def _read(self, index: torch.Tensor) -> torch.Tensor:
         x = self._shards.read(index.cpu().numpy())
-        d = self.dimension
         x -= self._shards.mean.astype(np.float32)
-        x *= np.float32(1.0 / (self._shards.scale * d**0.5))
+        x *= np.float32(1.0 / self._unit)
         return torch.from_numpy(x).to(index.device)

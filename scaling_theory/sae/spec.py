@@ -115,7 +115,10 @@ class RunSpec:
 
     def __post_init__(self) -> None:
         if not isinstance(self.data, Data):
-            raise ValueError(f"data must be a manifold or a Superposition, got {self.data!r}")
+            raise ValueError(
+                "data must be a manifold, a Superposition or Activations(shards), got "
+                f"{self.data!r}"
+            )
         if not isinstance(self.architecture, Architecture):
             raise ValueError(f"architecture must be an Architecture, got {self.architecture!r}")
         real, whole = _validate.real, _validate.whole

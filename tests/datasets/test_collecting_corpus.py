@@ -134,3 +134,11 @@ def test_batches_hold_every_piece_once_and_no_more_than_they_may(lengths, most):
     for batch in found:
         longest = max(lengths[i] for i in batch)
         assert len(batch) == 1 or longest * len(batch) <= most
+
+
+def test_a_folder_is_no_text(tmp_path):
+    for place in (tmp_path, str(tmp_path)):
+        with pytest.raises(
+            ValueError, match=r"text must be files or texts, got the folder .*rglob"
+        ):
+            corpus.as_corpus(place)

@@ -11,7 +11,8 @@ from held_rows import Held
 from hypothesis import given
 from hypothesis import strategies as some
 
-from scaling_theory.sae import Activations, RunSpec, TopK, Trainer
+from scaling_theory.sae import Activations, Gated, JumpReLU, ReLU, RunSpec, TopK, Trainer
+from scaling_theory.sae.architectures import decode
 from scaling_theory.sae.measure import measure
 
 
@@ -99,3 +100,27 @@ def test_metrics_are_of_rows_that_are_held_out():
     assert row["mean_activation"] == pytest.approx(float(f[f > 0].double().mean()), rel=1e-5)
     assert row["log_density"] == pytest.approx(float(fired[fired > 0].log10().mean()), rel=1e-9)
     torch.testing.assert_close(tensors["frequencies"], fired)
+
+
+@pytest.mark.parametrize("architecture", [TopK(3), ReLU(), JumpReLU(l0=0.01), Gated()])
+def test_a_folded_sae_does_the_same_to_rows_as_they_are(architecture):
+    shards = held(400, 6)
+    data = Activations(shards)
+    spec = RunSpec(data, architecture, 16, steps=30, batch_size=64, learning_rate=1e-2)
+    trainer = Trainer(spec)
+    trainer.advance(30)
+    weights = trainer.weights
+    before = weights.flat.clone()
+    folded = data.fold(weights)
+    assert torch.equal(weights.flat, before)
+    x = data.held_out(20, generator())
+    rows = torch.from_numpy(raw(data, shards, x)).float()
+    f, g = architecture.encode(weights, x), architecture.encode(folded, rows)
+    torch.testing.assert_close(g, f, rtol=1e-3, atol=1e-4)
+    there = torch.from_numpy(raw(data, shards, decode(weights, f)))
+    torch.testing.assert_close(decode(folded, g).double(), there, rtol=1e-3, atol=1e-3)
+
+
+def test_shards_alone_are_no_data():
+    with pytest.raises(ValueError, match=r"or Activations\(shards\)"):
+        RunSpec(held(), TopK(2), 8)

@@ -101,7 +101,8 @@ def activations(
         arguments, another text or another model (the first that differs is named), or an activation
         is not finite in this dtype.
     ShardsDamaged
-        If a file of the folder is not what was written.
+        If a file of the folder is missing or has another length than was written. Changes within a
+        file are found by :meth:`Shards.verify`.
     scaling_theory.sae.store.StoreInUse
         If another process writes there.
     KeyboardInterrupt

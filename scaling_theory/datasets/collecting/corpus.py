@@ -219,6 +219,11 @@ def _of_files(files: Sequence[Path]) -> Corpus:
     texts: list[str] = []
     sources = []
     for file in files:
+        if file.is_dir():
+            raise ValueError(
+                f"text must be files or texts, got the folder {file}: "
+                f"Path({str(file)!r}).rglob('*.md') gives its files of one kind"
+            )
         if not file.is_file():
             raise FileNotFoundError(f"text: there is no file {file}")
         try:

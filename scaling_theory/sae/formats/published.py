@@ -130,7 +130,8 @@ class PublishedSAE:
         Parameters
         ----------
         weights
-            Of n latents.
+            Of n latents. Those of an SAE trained on ``Activations`` are of centred and scaled rows:
+            ``Activations.fold`` makes them of rows as they are.
         architecture
             ReLU, TopK, JumpReLU, TanhJumpReLU, Gated, or BatchTopK or Matryoshka, which become a
             JumpReLU with their one threshold.

@@ -170,7 +170,10 @@ def make_real(
             minutes = (time.perf_counter() - began) / 60.0
             say(f"{stage} of {_STAGES}, after {minutes:.1f} min: {what}")
 
-    next_stage("activations of the transformer on the docstrings of installed packages")
+    next_stage(
+        f"activations of the transformer on the docstrings of installed packages, which are read "
+        f"first; into {store}, where the same call goes on from whatever is complete"
+    )
     data = runs.collect(chosen, store, shown)
     next_stage(f"SAEs on {', '.join(f'{data[k].rows:,} {k}' for k in KINDS)}")
     specs = runs.train_all(chosen, data, store / "saes", progress=shown, **how)
